@@ -1,0 +1,1 @@
+"""What the homework notebooks share: data, training, figures, answer checks, provenance."""

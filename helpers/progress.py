@@ -1,0 +1,52 @@
+"""One line of progress that a notebook replaces as work goes on, and a log collects as lines."""
+
+import time
+
+from IPython import get_ipython
+from IPython.display import display
+
+
+class Progress:
+    """Shows how far `total` units of work have come: one live line in a notebook, lines in a log.
+
+    In Jupyter and Colab the line is rewritten in place, so that a published page keeps only the
+    last one. Anywhere else a line is printed every `log_seconds`.
+    """
+
+    def __init__(self, what: str, total: int, *, log_seconds: float = 10.0):
+        self.what = what
+        self.total = total
+        # A kernel can rewrite an output; a terminal or a log cannot.
+        self._live = getattr(get_ipython(), "kernel", None) is not None
+        self._every = 0.5 if self._live else log_seconds
+        self._handle = None
+        self._start = self._last = time.monotonic()
+
+    def update(self, done: int, note: str = "") -> None:
+        """Say that `done` units are done, unless the last line is too recent."""
+        now = time.monotonic()
+        if now - self._last >= self._every:
+            self._last = now
+            left = (now - self._start) / max(done, 1) * (self.total - done)
+            bar = "█" * (20 * done // self.total) + "░" * (20 - 20 * done // self.total)
+            line = f"{self.what} {bar} {done:,} of {self.total:,}, about {left:.0f} s left"
+            self._show(f"{line}; {note}" if note else line)
+
+    def finish(self, line: str) -> None:
+        """Replace the progress by its last word."""
+        self._show(f"{self.what}: {line}")
+
+    def _show(self, line: str) -> None:
+        if not self._live:
+            print(line, flush=True)
+        elif self._handle is None:
+            self._handle = display(_Line(line), display_id=True)
+        else:
+            self._handle.update(_Line(line))
+
+
+class _Line(str):
+    """A string that IPython displays without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)

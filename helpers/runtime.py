@@ -1,0 +1,202 @@
+"""Where and how a notebook ran: device, threads, seed, time, results and their provenance."""
+
+import datetime
+import json
+import os
+import platform
+import random
+import time
+from html import escape
+from importlib import metadata
+from types import TracebackType
+
+import numpy as np
+import torch
+from IPython.display import HTML, display
+from threadpoolctl import threadpool_limits
+
+from helpers.data import ImageDataset
+from helpers.parameters import ParameterError
+
+RESULTS_MIME = "application/vnd.cnn-homework.run+json"
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib")
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """Return the torch device called `name`; "auto" is the first CUDA GPU, or else the CPU.
+
+    Raises `ParameterError` for a name that torch does not know or a device that is not there.
+    """
+    available = ["cpu"]
+    available += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    available += ["mps"] if torch.backends.mps.is_available() else []
+    if name == "auto":
+        # Not "mps": its convolutions are not deterministic, so a seed would not fix the run.
+        name = "cuda" if len(available) > 1 and available[1] == "cuda:0" else "cpu"
+    names = {"cuda": "cuda:0"} if "cuda:0" in available else {}
+    if not isinstance(name, str) or names.get(name, name) not in available:
+        shown = ", ".join(map(repr, ["auto", *available]))
+        raise ParameterError("device", name, f"one of {shown} on this machine")
+    return torch.device(names.get(name, name))
+
+
+def set_threads(count: int) -> None:
+    """Let torch and NumPy's BLAS use `count` threads each."""
+    torch.set_num_threads(count)
+    threadpool_limits(count)
+
+
+def set_seed(seed: int) -> None:
+    """Seed every random generator that a notebook may touch, and ask for deterministic kernels."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until `device` has done all that it was given, so that a clock read means something."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+class Stopwatch:
+    """Wall-clock seconds of a `with` block, the device synchronised before and after.
+
+    `seconds` adds up over several uses of the same stopwatch.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self.seconds = 0.0
+
+    def __enter__(self) -> "Stopwatch":
+        synchronize(self.device)
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            synchronize(self.device)
+        self.seconds += time.perf_counter() - self._start
+
+
+def device_name(device: torch.device | str) -> str:
+    """Return what the hardware calls itself; for a CPU, with its number of cores."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()} ({os.cpu_count()} cores)"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            models = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+        return models[0] if models else platform.machine()
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+class Run:
+    """One execution of a notebook: its results, and what they were made with.
+
+    `record` collects results; `finish` shows the provenance and puts both into the notebook's
+    output, from where `tools/publish.py` takes them. Nothing is written to a file here.
+    """
+
+    def __init__(
+        self,
+        notebook: str,
+        *,
+        seed: int,
+        dataset: ImageDataset,
+        device: torch.device | str,
+        parameters: dict[str, object],
+    ):
+        self.notebook = notebook
+        self.dataset = dataset
+        self.device = torch.device(device)
+        self.seed = seed
+        self.parameters = parameters
+        self.results: dict[str, dict[str, object]] = {}
+        self._start = time.perf_counter()
+        if not dataset.is_real:
+            display(HTML(stand_in_banner(dataset)))
+
+    def record(self, name: str, values: dict[str, object]) -> None:
+        """Add `values` to the results under `name`; a second call for a name adds to the first.
+
+        Values must be representable in JSON and finite, else `ValueError` names the culprit.
+        """
+        for key, value in values.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"result {name}.{key} = {value!r}: {error}") from None
+        self.results.setdefault(name, {}).update(values)
+
+    def provenance(self) -> dict[str, object]:
+        """Return what a reader needs to repeat this run, as a JSON-able dictionary."""
+        dataset = self.dataset
+        return {
+            "parameters": self.parameters,
+            "dataset": {
+                "name": dataset.name,
+                "is_real": dataset.is_real,
+                "checksum": dataset.checksum,
+                "source": dataset.source,
+            },
+            "device": device_name(self.device),
+            "device_type": self.device.type,
+            "threads": torch.get_num_threads(),
+            "seed": self.seed,
+            "versions": {"python": platform.python_version()}
+            | {package: metadata.version(package) for package in PACKAGES},
+            "seconds": round(time.perf_counter() - self._start, 1),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        }
+
+    def finish(self) -> None:
+        """Show how this run was made, and hand results and provenance to the notebook's output."""
+        provenance = self.provenance()
+        bundle = {"notebook": self.notebook, "results": self.results, "provenance": provenance}
+        data = {"text/html": _provenance_html(provenance), "text/plain": json.dumps(provenance)}
+        display(data | {RESULTS_MIME: bundle}, raw=True)
+
+
+def stand_in_banner(dataset: ImageDataset) -> str:
+    """Return the HTML of the warning that heads a notebook which runs on stand-in data."""
+    return (
+        '<div role="alert" style="border:2px solid #b35900;background:#fff4e5;color:#3d1f00;'
+        'padding:0.7em 1em;border-radius:4px">'
+        f"<strong>Not the real data set.</strong> This run uses {escape(dataset.name)}: "
+        f"{escape(dataset.source)} Its figures say nothing about the real data.</div>"
+    )
+
+
+def _provenance_html(provenance: dict[str, object]) -> str:
+    dataset = provenance["dataset"]
+    real = "" if dataset["is_real"] else " (a stand-in, not the real data set)"
+    rows = {
+        "Data": f"{dataset['name']}{real}, {dataset['checksum'][:23]}…",
+        "Device": f"{provenance['device']}, threads: {provenance['threads']}",
+        "Seed": provenance["seed"],
+        "Versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
+        "Time": f"{provenance['seconds']:,.0f} s on {provenance['date']}",
+        "Parameters": ", ".join(f"{k} = {v!r}" for k, v in provenance["parameters"].items()),
+    }
+    cells = "".join(
+        f'<tr><th scope="row" style="text-align:left">{k}</th>'
+        f'<td style="text-align:left">{escape(str(v))}</td></tr>'
+        for k, v in rows.items()
+    )
+    return f"<table><caption>How this run was made</caption><tbody>{cells}</tbody></table>"

@@ -1,0 +1,462 @@
+"""The training loop of every PyTorch notebook: data resident on the device, batches by index.
+
+Images stay on the device as they were read (uint8) and each batch is taken by index, so that no
+step waits for Python to decode or collate images. On a CUDA device the whole step (gather,
+augmentation, forward, backward, update) is captured once as a CUDA graph and replayed: networks
+of LeNet's size are bound by kernel launches, not by arithmetic.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from helpers.progress import Progress
+from helpers.runtime import Stopwatch
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+Schedule = Callable[[int], float]
+
+# A loss that stopped being finite is noticed after at most this many steps: to look at every loss
+# would make the host wait for the device at every step.
+STEPS_BETWEEN_LOOKS = 500
+WARM_UP_STEPS = 3
+
+
+@dataclass
+class History:
+    """What `train` saw.
+
+    `steps` are the display steps, and `curves` maps "<set>_loss" and "<set>_accuracy" to one value
+    for each of them (accuracies are fractions of 1). Times are in seconds: `train_seconds` for the
+    gradient steps, `evaluation_seconds` for the display steps, `setup_seconds` for capturing.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    setup_seconds: float = 0.0
+
+    def final(self, curve: str) -> float:
+        """Return the last value of a curve, e.g. `final("test_accuracy")`."""
+        return self.curves[curve][-1]
+
+
+class TrainingDiverged(RuntimeError):
+    """The training loss stopped being finite at step `step`; `history` holds what came before."""
+
+    def __init__(self, name: str, step: int, loss: float, settings: str, history: History):
+        super().__init__(
+            f"{name}: the loss became {loss} at step {step} with {settings}; "
+            "a smaller learning rate is the usual cure."
+        )
+        self.step = step
+        self.history = history
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Map a uint8 batch in 0…255 to float32 in 0…1, of the same shape."""
+    return images.float().div_(255)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    loss_function: LossFunction = F.cross_entropy,
+    preprocess: Callable[[Tensor], Tensor] = as_float,
+    batch_size: int | None = None,
+) -> tuple[float, float]:
+    """Return the mean loss and the accuracy (a fraction of 1) of `model` in evaluation mode.
+
+    `images` has shape `[n, …]` and `labels` `[n]`, both on the model's device; the model maps a
+    preprocessed batch to logits `[batch, classes]`. The model's mode is left as it was.
+    """
+    batch_size = batch_size or (10_000 if images.is_cuda else 500)
+    was_training = model.training
+    model.eval()
+    # Summed on the device: reading each batch's result would make the host wait for it.
+    loss_sum = torch.zeros((), dtype=torch.float64, device=images.device)
+    correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    for X, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+        logits = model(preprocess(X))
+        loss_sum += loss_function(logits, y).double() * len(y)
+        correct += (logits.argmax(1) == y).sum()
+    model.train(was_training)
+    return loss_sum.item() / len(labels), correct.item() / len(labels)
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    steps: int,
+    batch_size: int,
+    display_every: int,
+    seed: int,
+    evaluation: Mapping[str, tuple[Tensor, Tensor]],
+    name: str = "training",
+    schedule: Schedule | None = None,
+    loss_function: LossFunction = F.cross_entropy,
+    preprocess: Callable[[Tensor], Tensor] = as_float,
+    augment: Augmentation | None = None,
+    autocast: torch.dtype | None = None,
+    checkpoint_folder: str | Path | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> History:
+    """Train `model` in place for `steps` gradient steps and return its `History`.
+
+    `images` `[n, …]` and `labels` `[n]` live on the model's device. Batches run through a fresh
+    permutation of the data in every epoch, on across the borders of epochs, so that each has
+    `batch_size` images. `evaluation` maps the name of a set to its `(images, labels)`; loss and
+    accuracy of each are taken before the first step, every `display_every` steps and at the end.
+
+    `schedule` gives the learning rate of step 0, 1, …; without it the optimizer's own stays.
+    `augment` changes a raw training batch, drawing from the generator it is given; `preprocess`
+    turns a raw batch into the model's input. `autocast` is the dtype of mixed precision.
+    `seed` fixes order and augmentation (initialisation is the model's own).
+
+    With `checkpoint_folder`, progress is saved there at most every `checkpoint_seconds`, and a
+    call with the same arguments goes on from it to the very result of an uninterrupted run.
+
+    Raises `ValueError` for arguments that do not fit each other, and `TrainingDiverged` as soon as
+    a loss that is not finite is noticed.
+    """
+    _validate(images, labels, steps, batch_size, display_every)
+    device = images.device
+    settings = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "display_every": display_every,
+        "seed": seed,
+        "optimizer": _describe(optimizer),
+    }
+    checkpoint = None
+    if checkpoint_folder is not None:
+        if schedule is not None:
+            settings["learning rates"] = [schedule(t) for t in range(0, steps, max(1, steps // 8))]
+        mark = _fingerprint(model, images[:8], labels[:8], preprocess, augment, settings)
+        checkpoint = Path(checkpoint_folder) / f"{name}-{mark}.pt"
+
+    history = History()
+    generator = torch.Generator(device).manual_seed(seed)
+    step = 0
+    if checkpoint is not None and checkpoint.exists():
+        step = _restore(checkpoint, model, optimizer, generator, history)
+
+    update = _Update(
+        model, optimizer, images, labels, batch_size, loss_function, preprocess, augment, autocast,
+        generator,
+    )  # fmt: skip
+    if device.type == "cuda":
+        with Stopwatch(device) as setup:
+            update.capture()
+        history.setup_seconds += setup.seconds
+
+    order = _BatchOrder(len(labels), batch_size, seed, device)
+    progress = Progress(name, steps)
+    saved = time.monotonic()
+
+    def display_step() -> None:
+        with Stopwatch(device) as watch:
+            history.steps.append(step)
+            for key, (X, y) in evaluation.items():
+                loss, accuracy = evaluate(
+                    model, X, y, loss_function=loss_function, preprocess=preprocess
+                )
+                history.curves.setdefault(f"{key}_loss", []).append(loss)
+                history.curves.setdefault(f"{key}_accuracy", []).append(accuracy)
+        history.evaluation_seconds += watch.seconds
+
+    if not history.steps:
+        display_step()
+    while step < steps:
+        next_display = (step // display_every + 1) * display_every
+        stop = min(steps, next_display, step + STEPS_BETWEEN_LOOKS)
+        model.train()
+        with Stopwatch(device) as watch:
+            for t in range(step, stop):
+                update(order(t), None if schedule is None else schedule(t))
+            losses = update.take_losses(stop - step)
+        history.train_seconds += watch.seconds
+        bad = torch.nonzero(~losses.isfinite())
+        if len(bad):
+            first = int(bad[0])
+            described = ", ".join(f"{key} {value}" for key, value in settings.items())
+            raise TrainingDiverged(name, step + first, losses[first].item(), described, history)
+        step = stop
+        if step % display_every == 0 or step == steps:
+            display_step()
+        due = time.monotonic() - saved >= checkpoint_seconds or step == steps
+        if checkpoint is not None and due:
+            _save(checkpoint, step, model, optimizer, generator, history)
+            saved = time.monotonic()
+        progress.update(step, f"loss {losses.mean().item():.4f}")
+    progress.finish(
+        f"{steps:,} steps, {history.train_seconds:.1f} s of training and "
+        f"{history.evaluation_seconds:.1f} s of evaluation"
+    )
+    return history
+
+
+def save_atomically(content: object, path: str | Path) -> None:
+    """Save tensors and plain containers of them at `path`, whole or not at all.
+
+    Raises the `OSError` of a folder that cannot be written; an older file then stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def remove_checkpoints(folder: str | Path) -> None:
+    """Delete the checkpoints of finished runs in `folder`, so that a rerun trains afresh."""
+    for path in Path(folder).glob("*.pt"):
+        path.unlink()
+
+
+class _Update:
+    """One gradient step on the batch with the given indices; on CUDA a replay of a captured one."""
+
+    def __init__(
+        self, model, optimizer, images, labels, batch_size, loss_function, preprocess, augment,
+        autocast, generator,
+    ):  # fmt: skip
+        self.model, self.optimizer = model, optimizer
+        self.images, self.labels = images, labels
+        self.loss_function, self.preprocess, self.augment = loss_function, preprocess, augment
+        self.autocast, self.generator = autocast, generator
+        device = images.device
+        # What a captured step reads and writes must stay at one place in memory.
+        self.indices = torch.zeros(batch_size, dtype=torch.int64, device=device)
+        self.losses = torch.zeros(STEPS_BETWEEN_LOOKS, device=device)
+        self.position = torch.zeros(1, dtype=torch.int64, device=device)
+        self.graph = None
+
+    def __call__(self, indices: Tensor, learning_rate: float | None) -> None:
+        self.indices.copy_(indices)
+        if learning_rate is not None:
+            self.set_learning_rate(learning_rate)
+        self.step() if self.graph is None else self.graph.replay()
+
+    def step(self) -> None:
+        X, y = self.images[self.indices], self.labels[self.indices]
+        if self.augment is not None:
+            X = self.augment(X, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.mixed_precision():
+            loss = self.loss_function(self.model(self.preprocess(X)), y)
+        loss.backward()
+        self.optimizer.step()
+        self.losses.index_copy_(0, self.position, loss.detach().float().view(1))
+        self.position += 1
+
+    def mixed_precision(self) -> AbstractContextManager:
+        if self.autocast is None:
+            return nullcontext()
+        # Casts must not be cached across steps: a graph would replay those of the captured one.
+        return torch.autocast(self.images.device.type, self.autocast, cache_enabled=False)
+
+    def set_learning_rate(self, value: float) -> None:
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(value)
+            else:
+                group["lr"] = value
+
+    def take_losses(self, count: int) -> Tensor:
+        """Return the losses of the last `count` steps and start their list afresh."""
+        losses = self.losses[:count].cpu()
+        self.position.zero_()
+        return losses
+
+    def warm_up(self) -> None:
+        """Run a few steps and undo them: kernels are chosen, buffers exist, nothing has changed."""
+        was_there = [(tensor, tensor.clone()) for tensor in self._state()]
+        known = {id(tensor) for tensor, _ in was_there}
+        random_state = self.generator.get_state(), _random_states(self.images.device)
+        self.model.train()
+        for _ in range(WARM_UP_STEPS):
+            self.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for tensor, before in was_there:
+                tensor.copy_(before)
+            for tensor in self._state():
+                if id(tensor) not in known:
+                    # Zero is how the optimizers of torch begin their averages and counts.
+                    tensor.zero_()
+        self.position.zero_()
+        self.generator.set_state(random_state[0])
+        _set_random_states(self.images.device, random_state[1])
+
+    def capture(self) -> None:
+        """Record the step as a CUDA graph whose learning rate can still be set."""
+        for group in self.optimizer.param_groups:
+            # Made anew also if it is a tensor: one that a checkpoint brought lies on the CPU.
+            group["lr"] = torch.tensor(float(group["lr"]), device=self.images.device)
+            if "capturable" in group:
+                group["capturable"] = True
+            elif "fused" in group:
+                # SGD has no capturable form; its fused one takes the learning rate as a tensor.
+                group["fused"], group["foreach"] = True, False
+        stream = torch.cuda.Stream(self.images.device)
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self.warm_up()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        if self.augment is not None:
+            graph.register_generator_state(self.generator)
+        self.model.train()
+        with torch.cuda.graph(graph):
+            self.step()
+        self.graph = graph
+
+    def _state(self) -> list[Tensor]:
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        for values in self.optimizer.state.values():
+            tensors += [value for value in values.values() if isinstance(value, Tensor)]
+        return tensors
+
+
+class _BatchOrder:
+    """The indices of batch 0, 1, …: positions of one endless row of permutations.
+
+    The permutation of an epoch follows from the seed and its number alone, so a resumed run needs
+    no state to find the same batches.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, device: torch.device):
+        self.count, self.batch_size, self.seed, self.device = count, batch_size, seed, device
+        self._known: dict[int, Tensor] = {}
+
+    def __call__(self, step: int) -> Tensor:
+        epoch, start = divmod(step * self.batch_size, self.count)
+        stop = start + self.batch_size
+        if stop <= self.count:
+            return self._permutation(epoch)[start:stop]
+        rest = self._permutation(epoch)[start:], self._permutation(epoch + 1)[: stop - self.count]
+        return torch.cat(rest)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch not in self._known:
+            state = np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(state[0]) >> 1)
+            permutation = torch.randperm(self.count, generator=generator).to(self.device)
+            self._known = {key: self._known[key] for key in self._known if key == epoch - 1}
+            self._known[epoch] = permutation
+        return self._known[epoch]
+
+
+def _validate(
+    images: Tensor, labels: Tensor, steps: int, batch_size: int, display_every: int
+) -> None:
+    if len(images) != len(labels):
+        raise ValueError(f"there are {len(images)} images but {len(labels)} labels")
+    if not 1 <= batch_size <= len(labels):
+        raise ValueError(f"batch_size = {batch_size}: it must be between 1 and {len(labels)}")
+    for name, value in (("steps", steps), ("display_every", display_every)):
+        if value < 1:
+            raise ValueError(f"{name} = {value}: it must be at least 1")
+
+
+def _describe(optimizer: torch.optim.Optimizer) -> str:
+    shown = ("lr", "momentum", "nesterov", "betas", "alpha", "weight_decay")
+    groups = (
+        ", ".join(f"{key}={group[key]}" for key in shown if key in group)
+        for group in optimizer.param_groups
+    )
+    return f"{type(optimizer).__name__}({'; '.join(groups)})"
+
+
+def _fingerprint(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    preprocess: Callable[[Tensor], Tensor],
+    augment: Augmentation | None,
+    settings: Mapping[str, object],
+) -> str:
+    """Return twelve hex digits that change with the settings, the data and what the code computes.
+
+    A checkpoint must not be taken up by a network whose code was edited meanwhile, so the logits of
+    the untrained network go into it: they depend on architecture, initialisation and input.
+    """
+    if augment is not None:
+        images = augment(images, torch.Generator(images.device).manual_seed(0))
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        logits = model(preprocess(images)).float().cpu().numpy()
+    model.train(was_training)
+    environment = [torch.__version__, str(images.device), torch.get_num_threads(), str(model)]
+    digest = hashlib.sha256(json.dumps([settings, environment], sort_keys=True).encode())
+    digest.update(logits.tobytes())
+    digest.update(labels.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _random_states(device: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random_states(device: torch.device, states: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def _save(path, step, model, optimizer, generator, history) -> None:
+    content = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "generator": generator.get_state(),
+        "random": _random_states(generator.device),
+        "history": asdict(history),
+    }
+    save_atomically(content, path)
+
+
+def _restore(path, model, optimizer, generator, history) -> int:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise RuntimeError(
+            f"the checkpoint {path} cannot be read ({error}); delete it to train from the start"
+        ) from error
+    model.load_state_dict(content["model"])
+    optimizer.load_state_dict(content["optimizer"])
+    generator.set_state(content["generator"])
+    _set_random_states(generator.device, content["random"])
+    history.__dict__.update(content["history"])
+    return content["step"]

@@ -1,0 +1,162 @@
+"""What several test modules share: the tools on the path, and a small published project."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import nbformat  # noqa: E402
+import pytest  # noqa: E402
+from catalogue import Project  # noqa: E402
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook  # noqa: E402
+
+ADDRESS = "-owner-/cnn-homework"
+
+COLAB = "https://colab.research.google.com/github"
+
+TITLE = f"""# A sample
+
+[Open in Colab]({COLAB}/{ADDRESS}/blob/main/notebooks/sample.ipynb) ·
+[Download this notebook](https://raw.githubusercontent.com/{ADDRESS}/main/notebooks/sample.ipynb)
+
+A formula, $\\sqrt{{2}}$, and a citation {{cite:p}}`lecun1998gradient`."""
+
+BOOTSTRAP = f"""try:
+    from helpers import runtime
+except ImportError:
+    %pip install --quiet "cnn-homework @ git+https://github.com/{ADDRESS}@main\""""
+
+PARAMETERS = """steps = 3  # training steps
+fail = False  # raise an error
+dataset = "auto"  # the data"""
+
+# A run that trains nothing: its data set only claims to be MNIST, which is all the gate can see.
+SETUP = """import numpy as np
+from helpers import data, runtime
+
+images = np.zeros((2, 1, 28, 28), np.uint8)
+labels = np.zeros(2, np.int64)
+is_real = dataset != "stand-in"
+digits = data.ImageDataset(
+    "MNIST" if is_real else "stand-in digits", is_real, images, labels, images, labels,
+    tuple("0123456789"), data.MNIST_CHECKSUM if is_real else "sha256:0", "made by a test.",
+)
+parameters = {"steps": steps, "dataset": dataset}
+run = runtime.Run("sample", seed=0, dataset=digits, device="cpu", parameters=parameters)"""
+
+BODY = """if fail:
+    raise RuntimeError("the planted error")
+print(f"{steps} steps")
+run.record("model", {"steps": steps, "test_accuracy": 0.99, "train_seconds": 1.5})"""
+
+FIGURE = """import matplotlib.pyplot as plt
+
+figure, axes = plt.subplots(figsize=(4, 3))
+axes.plot(range(steps))
+plt.show()"""
+
+CATALOGUE = """[sample]
+title = "A sample"
+course = "No course"
+summary = "Nothing"
+dataset = "MNIST"
+quick = { steps = 2, dataset = "stand-in" }
+minutes = { published = 0.1, quick = 0.1 }
+targets = [
+  { keys = ["model.steps"], equal = 3, text = "3 steps" },
+  { keys = ["model.test_accuracy"], above = 0.98, text = "above 98 %", aim = "99 %" },
+  { keys = ["model.train_seconds"], present = true, text = "reported" },
+]
+
+[planned]
+title = "A planned notebook"
+course = "No course"
+summary = "Nothing"
+dataset = "CIFAR-10"
+in_preparation = true
+targets = []
+"""
+
+
+def sample_notebook() -> nbformat.NotebookNode:
+    """Return a notebook of the project's format that runs in a second."""
+    figure = {"mystnb": {"figure": {"caption": "A line.", "name": "sample-line"}}}
+    return new_notebook(
+        cells=[
+            new_markdown_cell(TITLE, id="title"),
+            new_code_cell(BOOTSTRAP, id="bootstrap", metadata={"tags": ["remove-cell"]}),
+            new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
+            new_code_cell(SETUP, id="setup"),
+            new_code_cell(BODY, id="body"),
+            new_code_cell(FIGURE, id="figure", metadata=figure),
+            new_markdown_cell("## Summary\n\nIt ran.", id="summary"),
+            new_code_cell("run.finish()", id="finish"),
+        ],
+        metadata={
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+    )
+
+
+def make_project(root: Path) -> Project:
+    """Lay out a project with the real book's prose, one sample notebook, and nothing published."""
+    for folder in ("notebooks", "tools", "helpers"):
+        (root / folder).mkdir(parents=True)
+    shutil.copytree(
+        ROOT / "book",
+        root / "book",
+        ignore=shutil.ignore_patterns("_build", "notebooks", "results", "_config.yml", "_toc.yml"),
+    )
+    for name in ("_config.yml", "README.md", "CITATION.cff"):
+        shutil.copy(ROOT / name, root / name)
+    for name in ("_config.yml", "_toc.yml"):
+        (root / "book" / name).symlink_to(f"../{name}")
+    nbformat.write(sample_notebook(), root / "notebooks" / "sample.ipynb")
+    (root / "tools" / "notebooks.toml").write_text(CATALOGUE, encoding="utf-8")
+    return Project.at(root)
+
+
+@pytest.fixture(scope="session")
+def published_once(tmp_path_factory) -> Project:
+    """A project whose sample notebook has been published; nobody may write in it."""
+    import publish
+
+    project = make_project(tmp_path_factory.mktemp("published") / "project")
+    publish.publish(project, project.entry("sample"))
+    return project
+
+
+@pytest.fixture
+def project(published_once: Project, tmp_path: Path) -> Project:
+    """A fresh copy of a project with one published notebook."""
+    root = tmp_path / "project"
+    shutil.copytree(published_once.root, root, symlinks=True)
+    return Project.at(root)
+
+
+@pytest.fixture(scope="session")
+def quick_book(tmp_path_factory) -> Project:
+    """The scratch book of every notebook at its quick settings, made without data or network."""
+    import publish
+
+    root = tmp_path_factory.mktemp("quick") / "project"
+    root.mkdir()
+    ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints")
+    for folder in ("notebooks", "tools", "helpers", "book"):
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignored)
+    for name in ("_config.yml", "_toc.yml", "README.md"):
+        shutil.copy(ROOT / name, root / name)
+    with pytest.MonkeyPatch.context() as patch:
+        nowhere = "http://127.0.0.1:9"
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            patch.setenv(name, nowhere)
+        patch.setenv("CNN_HOMEWORK_DATA", str(root / "no-data"))
+        patch.setenv("XDG_CACHE_HOME", str(root / "no-cache"))
+        return publish.quick_book(Project.at(root))
