@@ -1,0 +1,315 @@
+"""The project's parts agree: dependencies, addresses, notebooks and their entries."""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+import venv
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import catalogue
+import gate
+import nbformat
+import pages
+import pytest
+import stamp
+import yaml
+from catalogue import Project
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+
+
+def requirements() -> list[Requirement]:
+    """Return the dependencies of pyproject.toml, those of its extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    return [Requirement(line) for lines in (project["dependencies"], *extras) for line in lines]
+
+
+# --- the environment
+
+
+def test_conda_gets_the_same_dependencies():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    conda = {r.name: r.specifier for r in map(Requirement, environment["dependencies"])}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pip = {CONDA_NAMES.get(r.name, r.name): r.specifier for r in requirements()}
+    python = Requirement(f"python{project['requires-python']}").specifier
+    assert conda == pip | {"python": python, "pip": Requirement("pip").specifier}
+
+
+def test_every_dependency_has_an_exact_version_that_is_allowed():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    for requirement in requirements():
+        assert requirement.specifier.contains(Version(pinned[requirement.name])), requirement
+    assert (pinned["torch"], pinned["torchvision"]) == ("2.14.0", "0.29.0")
+    assert not [name for name in pinned if name.startswith("nvidia")]
+
+
+def test_workflows_and_citation_are_readable():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"], path.name
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["license"] == "MIT"
+    assert citation["repository-code"] == Project().address()[0]
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=["lint", "format"])
+def test_ruff_is_content(arguments):
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", *arguments, "."], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout
+
+
+# --- the notebooks
+
+
+def test_each_notebook_has_an_entry_and_each_entry_a_notebook():
+    ready = {entry.name for entry in Project().ready()}
+    assert {source.stem for source in SOURCES} == ready
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_a_source_has_the_projects_form(path):
+    notebook = catalogue.read_notebook(path)
+    entry = Project().entry(path.stem)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not [cell.id for cell in code if cell.outputs or cell.execution_count]
+    names = [cell.id for cell in notebook.cells]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if not re.fullmatch(r"[a-z0-9-]+", name)]
+    # An id that a program made up changes whenever the notebook is written anew.
+    assert not [name for name in names if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f-]+)?", name)]
+    assert names[:4] == ["title", "bootstrap", "parameters", "setup"]
+    assert names[-1] == "finish" and "run.finish()" in notebook.cells[-1].source
+    assert "remove-cell" in catalogue.tags(notebook.cells[1])
+    assert notebook.cells[0].source.splitlines()[0] == f"# {entry.title}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_a_notebooks_parameters_are_literals_and_its_settings_name_them(path):
+    parameters = catalogue.parameters_of(catalogue.read_notebook(path))
+    entry = Project().entry(path.stem)
+    assert set(entry.published) <= set(parameters)
+    assert set(entry.quick) <= set(parameters)
+    assert entry.quick["dataset"] == "stand-in"
+    assert {"published", "quick"} <= set(entry.minutes)
+
+
+def test_the_bootstrap_cell_is_the_same_everywhere():
+    cells = [catalogue.read_notebook(path).cells[1].source for path in SOURCES]
+    assert len(set(cells)) == 1
+
+
+def test_every_notebook_runs_at_its_quick_settings_without_data_or_network(quick_book):
+    for entry in quick_book.ready():
+        copy = catalogue.read_notebook(quick_book.copy(entry.name))
+        assert gate.run_faults(entry, copy) == []
+        assert not copy.metadata["provenance"]["dataset"]["is_real"]
+
+
+# --- the address
+
+
+def addresses(project: Project) -> set[tuple[str, str]]:
+    """Return every (account/repository, branch) that links and bootstrap cells name."""
+    found = set()
+    for path in [*stamp.texts(project), *(project.root / "notebooks").glob("*.ipynb")]:
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r"google\.com/github/([^/]+/[^/]+)/blob/(.+?)/notebooks", text))
+        found |= set(re.findall(r"usercontent\.com/([^/]+/[^/]+)/(.+?)/notebooks", text))
+        found |= set(re.findall(r"git\+https://github\.com/([^/]+/[^/@]+)@([\w./-]+)", text))
+    for path in (project.book / "notebooks").glob("*.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r"google\.com/github/([^/]+/[^/]+)/blob/(.+?)/notebooks", text))
+    return found
+
+
+def test_the_address_is_the_same_everywhere():
+    url, branch = Project().address()
+    assert addresses(Project()) == {(url.removeprefix("https://github.com/"), branch)}
+
+
+@pytest.fixture
+def whole_project(tmp_path) -> Project:
+    """A copy of this project's own notebooks, pages and published copies."""
+    root = tmp_path / "project"
+    root.mkdir()
+    for folder in ("notebooks", "tools", "helpers", "book"):
+        ignored = shutil.ignore_patterns("_build", "__pycache__", "_static", ".ipynb_checkpoints")
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignored)
+    for name in ("_config.yml", "_toc.yml", "README.md", "CITATION.cff"):
+        shutil.copy(ROOT / name, root / name)
+    return Project.at(root)
+
+
+def test_one_command_changes_the_address_everywhere(whole_project):
+    url, branch = whole_project.address()
+    stamp.stamp(whole_project, "https://github.com/Ann-Lee/cnn.v2/", "v1.0")
+    assert whole_project.address() == ("https://github.com/Ann-Lee/cnn.v2", "v1.0")
+    assert addresses(whole_project) == {("Ann-Lee/cnn.v2", "v1.0")}
+    slug = url.removeprefix("https://github.com/")
+    for path in whole_project.root.rglob("*"):
+        if path.suffix in (".md", ".ipynb", ".yml", ".cff"):
+            assert slug not in path.read_text(encoding="utf-8"), path
+    for path, text in pages.generated(whole_project).items():
+        assert path.read_text(encoding="utf-8") == text
+    assert gate.book_faults(whole_project) == gate.book_faults(Project())
+    assert branch == "main"
+
+
+def test_stamping_twice_comes_back_byte_for_byte(whole_project):
+    stamp.stamp(whole_project, "https://github.com/ann/cnn", "main")
+    first = {path: path.read_bytes() for path in whole_project.root.rglob("*") if path.is_file()}
+    stamp.stamp(whole_project, "https://github.com/bob/other", "dev")
+    stamp.stamp(whole_project, "https://github.com/ann/cnn", "main")
+    assert first == {p: p.read_bytes() for p in whole_project.root.rglob("*") if p.is_file()}
+
+
+def test_stamping_keeps_fresh_copies_fresh_and_stale_ones_stale(project):
+    stamp.stamp(project, "https://github.com/ann/cnn", "main")
+    assert gate.book_faults(project) == []
+    source = catalogue.read_notebook(project.source("sample"))
+    source.cells[-2].source += " Again."
+    nbformat.write(source, project.source("sample"))
+    stamp.stamp(project, "https://github.com/bob/cnn", "main")
+    (fault,) = gate.book_faults(project)
+    assert "the source has changed since this copy was made" in fault
+
+
+def test_stamping_changes_this_projects_address_only():
+    old, new = ("https://github.com/ann/cnn", "main"), ("https://github.com/bob/net", "dev")
+    text = "https://github.com/ann/cnn-2 https://github.com/anna/cnn https://github.com/vdumoulin/x"
+    assert stamp.stamp_text(text, old, new) == text
+    text = "see https://github.com/ann/cnn."
+    assert stamp.stamp_text(text, old, new) == "see https://github.com/bob/net."
+
+
+@pytest.mark.parametrize(
+    ("url", "ref"),
+    [
+        ("http://github.com/ann/cnn", "main"),
+        ("https://gitlab.com/ann/cnn", "main"),
+        ("https://github.com/-owner-/cnn", "main"),
+        ("https://github.com/ann", "main"),
+        ("https://github.com/ann/cnn/tree/main", "main"),
+        ("https://github.com/ann/cnn", "a branch"),
+        ("https://github.com/ann/cnn", ""),
+    ],
+)
+def test_an_impossible_address_is_refused_and_changes_nothing(project, url, ref):
+    files = [path for path in project.root.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+    with pytest.raises(stamp.StampError, match="expected"):
+        stamp.stamp(project, url, ref)
+    assert before == {path: path.read_bytes() for path in files}
+
+
+# --- the bootstrap cell
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Run git in a folder, whatever the user's own settings are."""
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Iterator[str]:
+    """The address of a git repository on loopback with this project's package on `main`."""
+    folder = tmp_path_factory.mktemp("repository")
+    shutil.copytree(
+        ROOT / "helpers", folder / "helpers", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    git(folder, "init", "--initial-branch", "main")
+    git(folder, "add", ".")
+    git(folder, "commit", "--message", "The package")
+    git(folder, "update-server-info")  # so that a plain file server can serve it
+    handler = functools.partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/.git"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def colab(tmp_path_factory) -> Path:
+    """The Python of a fresh environment that has torch and all else, but not this package."""
+    folder = tmp_path_factory.mktemp("colab")
+    venv.create(folder / "venv", with_pip=True)
+    here = Path(nbformat.__file__).parents[1]
+    (folder / "given").mkdir()
+    for entry in here.iterdir():
+        ours = entry.name.startswith(
+            ("cnn_homework", "__editable__", "pip", "distutils-precedence")
+        )
+        if not ours:
+            (folder / "given" / entry.name).symlink_to(entry)
+    (site_packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    for entry in site_packages.glob("setuptools*"):
+        shutil.rmtree(entry)  # the given one is new enough to build the package without a network
+    (site_packages / "given.pth").write_text(str(folder / "given"), encoding="utf-8")
+    return folder / "venv" / "bin" / "python"
+
+
+def run_cells(python: Path, cells: list[str], folder: Path) -> subprocess.CompletedProcess:
+    """Run cells in IPython, as a notebook would, in an environment without a network."""
+    script = folder / "cells.py"
+    script.write_text(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        f"for cell in {cells!r}:\n    shell.run_cell(cell).raise_error()\n",
+        encoding="utf-8",
+    )
+    # No index and no isolated build: whatever the cell installs must be there or be the package.
+    settings = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_CONFIG_FILE": os.devnull}
+    settings |= {"no_proxy": "127.0.0.1"}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
+    return subprocess.run(
+        [python, script], cwd=folder, capture_output=True, text=True, env=kept | settings
+    )
+
+
+def test_the_bootstrap_cell_installs_the_package_and_leaves_torch_alone(
+    repository, colab, tmp_path
+):
+    url, branch = Project().address()
+    bootstrap = catalogue.read_notebook(SOURCES[0]).cells[1].source
+    local = bootstrap.replace(f"git+{url}@{branch}", f"git+{repository}@{branch}")
+    assert local != bootstrap
+    where = "import torch; print('torch is at', torch.__file__, torch.__version__)"
+    missing = run_cells(colab, [where, "import helpers"], tmp_path)
+    assert "No module named 'helpers'" in missing.stdout + missing.stderr
+    torch_before = re.search("torch is at .*", missing.stdout).group()
+
+    run = run_cells(colab, [local, where, "from helpers import runtime; print(runtime)"], tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert torch_before in run.stdout
+    site_packages = next((colab.parents[1] / "lib").glob("python*/site-packages"))
+    installed = {path.name.split("-")[0] for path in site_packages.glob("*.dist-info")}
+    assert installed == {"pip", "cnn_homework"}
+
+
+def test_the_bootstrap_cell_does_nothing_where_the_package_is(tmp_path):
+    bootstrap = catalogue.read_notebook(SOURCES[0]).cells[1].source
+    run = run_cells(Path(sys.executable), [bootstrap], tmp_path)
+    assert run.returncode == 0 and run.stdout == "", run.stdout + run.stderr

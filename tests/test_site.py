@@ -1,0 +1,138 @@
+"""The site: it builds without a warning, every chapter is there, and its buttons lead right."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pages
+import publish
+import pytest
+import yaml
+from catalogue import Project
+from conftest import ROOT
+
+COLAB = "https://colab.research.google.com/github"
+RAW = "https://raw.githubusercontent.com"
+
+
+def chapters(toc: Path) -> list[str]:
+    """Return the names of all pages in a table of contents."""
+    contents = yaml.safe_load(toc.read_text(encoding="utf-8"))
+    files = [page["file"] for part in contents["parts"] for page in part["chapters"]]
+    return [contents["root"], *files]
+
+
+def page_faults(html: Path, project: Project) -> list[str]:
+    """Return what is wrong with the built pages of a book."""
+    url, branch = project.address()
+    slug = url.removeprefix("https://github.com/")
+    faults = []
+    for chapter in chapters(project.toc):
+        page = html / f"{chapter}.html"
+        if not page.exists():
+            faults.append(f"{chapter}: no page")
+            continue
+        text = page.read_text(encoding="utf-8")
+        if "Traceback (most recent call last)" in text or "output traceback" in text:
+            faults.append(f"{chapter}: shows a traceback")
+        if chapter.startswith("notebooks/"):
+            hrefs = re.findall(r'href="([^"]*)"', text)
+            colab = [href for href in hrefs if href.startswith(COLAB)]
+            if colab != 2 * [f"{COLAB}/{slug}/blob/{branch}/{chapter}.ipynb"]:
+                faults.append(f"{chapter}: Colab links {colab}")
+            download = [href for href in hrefs if href.startswith(RAW)]
+            if download != [f"{RAW}/{slug}/{branch}/{chapter}.ipynb"]:
+                faults.append(f"{chapter}: download links {download}")
+            if "Injected by" in text or "%pip" in text:
+                faults.append(f"{chapter}: shows a cell that is tagged for removal")
+    return faults
+
+
+@pytest.fixture(scope="module")
+def sample_site(published_once, tmp_path_factory) -> Path:
+    """The built site of the sample project."""
+    return publish.build_site(published_once, tmp_path_factory.mktemp("sample-site")).parent
+
+
+def test_the_book_builds_as_typed_and_every_chapter_is_there(tmp_path):
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
+    command += ["-W", "-n", "--keep-going", "--path-output", str(tmp_path)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert page_faults(tmp_path / "_build" / "html", Project()) == []
+
+
+def test_the_quick_book_of_every_notebook_builds(quick_book):
+    html = publish.build_site(quick_book).parent
+    assert page_faults(html, quick_book) == []
+    assert sorted(page.stem for page in (html / "notebooks").glob("*.html")) == sorted(
+        entry.name for entry in quick_book.ready()
+    )
+
+
+def test_a_chapters_buttons_lead_to_its_source(sample_site, published_once):
+    assert page_faults(sample_site, published_once) == []
+
+
+def test_faults_of_pages_are_noticed(sample_site, published_once, tmp_path):
+    html = shutil.copytree(sample_site, tmp_path / "html")
+    (html / "data.html").unlink()
+    page = html / "notebooks" / "sample.html"
+    text = page.read_text(encoding="utf-8")
+    text = text.replace("/blob/main/notebooks/", "/blob/main/book/notebooks/")
+    page.write_text(text + "Traceback (most recent call last)", encoding="utf-8")
+    faults = page_faults(html, published_once)
+    assert [fault.split(":")[0] for fault in faults] == ["notebooks/sample"] * 2 + ["data"]
+
+
+def test_pages_fetch_nothing_from_elsewhere(sample_site):
+    for page in sample_site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r'<(?:script|img)[^>]*\bsrc="([^"]*)"', text)
+        loaded += re.findall(r'<link[^>]*rel="stylesheet"[^>]*href="([^"]*)"', text)
+        assert not [address for address in loaded if "//" in address], page
+
+
+def test_a_broken_reference_stops_the_build(published_once, tmp_path):
+    root = tmp_path / "project"
+    shutil.copytree(published_once.root, root, symlinks=True)
+    with (root / "book" / "data.md").open("a", encoding="utf-8") as file:
+        file.write("\nSee [](no-such-page.md).\n")
+    with pytest.raises(publish.Refused, match="no-such-page"):
+        publish.build_site(Project.at(root))
+
+
+def test_a_checkout_without_symbolic_links_is_told_and_still_builds(published_once, tmp_path):
+    root = tmp_path / "project"
+    shutil.copytree(published_once.root, root, symlinks=True)
+    for script in (ROOT / "tools").glob("*.py"):
+        shutil.copy(script, root / "tools")
+    for name in ("_config.yml", "_toc.yml"):
+        (root / "book" / name).unlink()
+        (root / "book" / name).write_text(f"../{name}")
+    run = subprocess.run(
+        [sys.executable, "tools/publish.py", "build"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert run.returncode == 0, run.stderr
+    assert "This checkout has no symbolic links" in run.stdout
+    site = root / "book" / "_build" / "html"
+    assert f"The book is at {(site / 'index.html').as_uri()}" in run.stdout
+    assert page_faults(site, Project.at(root)) == []
+
+
+def test_the_links_to_the_settings_are_relative():
+    assert publish.has_links(Project())
+    for name in ("_config.yml", "_toc.yml"):
+        assert os.readlink(ROOT / "book" / name) == f"../{name}"
+
+
+def test_generated_pages_are_up_to_date():
+    for path, text in pages.generated(Project()).items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run tools/publish.py book"

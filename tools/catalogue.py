@@ -1,0 +1,247 @@
+"""The notebooks of the book, as tools/notebooks.toml lists them, and where their files stand."""
+
+import ast
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+INJECTED = "injected-parameters"
+COMPARISONS = ("equal", "minimum", "above", "maximum", "below", "near", "count", "present")
+
+
+class CatalogueError(ValueError):
+    """tools/notebooks.toml or a notebook's parameters cell says something impossible."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one figure of the published results must be.
+
+    `comparison` is one of `COMPARISONS`; `near` takes [value, tolerance], `count` is the number of
+    entries of a list or table, and `present` asks only that the key is there. `aim` is not gated.
+    """
+
+    key: str
+    comparison: str
+    value: object
+    text: str
+    aim: str = ""
+
+    def met_by(self, got: object) -> bool:
+        """Tell whether the result `got` reaches the target."""
+        if self.comparison == "present":
+            return True
+        if self.comparison == "count":
+            return isinstance(got, (list, dict)) and len(got) == self.value
+        if isinstance(got, bool) or not isinstance(got, (int, float)):
+            return False
+        if self.comparison == "near":
+            value, tolerance = self.value
+            return abs(got - value) <= tolerance
+        return {
+            "equal": got == self.value,
+            "minimum": got >= self.value,
+            "above": got > self.value,
+            "maximum": got <= self.value,
+            "below": got < self.value,
+        }[self.comparison]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One notebook: what it is, how it is run, and what its results must show."""
+
+    name: str
+    title: str
+    course: str
+    summary: str
+    dataset: str
+    in_preparation: bool
+    held_back: str
+    published: dict[str, object]
+    quick: dict[str, object]
+    minutes: dict[str, float]
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folders that publishing reads and writes; `book` differs for the quick scratch book."""
+
+    root: Path = ROOT
+    book: Path = field(default=ROOT / "book")
+
+    @classmethod
+    def at(cls, root: Path) -> "Project":
+        """Return the project that stands in the folder `root`."""
+        return cls(root, root / "book")
+
+    @property
+    def config(self) -> Path:
+        return self.root / "_config.yml"
+
+    @property
+    def is_scratch(self) -> bool:
+        return self.book != self.root / "book"
+
+    @property
+    def toc(self) -> Path:
+        return (self.book if self.is_scratch else self.root) / "_toc.yml"
+
+    @property
+    def build(self) -> Path:
+        return self.root / "build"
+
+    def source(self, name: str) -> Path:
+        return self.root / "notebooks" / f"{name}.ipynb"
+
+    def copy(self, name: str) -> Path:
+        return self.book / "notebooks" / f"{name}.ipynb"
+
+    def results(self, name: str) -> Path:
+        return self.book / "results" / f"{name}.json"
+
+    def entries(self) -> list[Entry]:
+        """Return every entry of tools/notebooks.toml in its order, those in preparation too."""
+        path = self.root / "tools" / "notebooks.toml"
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return [_entry(name, values) for name, values in table.items()]
+
+    def ready(self) -> list[Entry]:
+        """Return the entries whose notebook exists."""
+        return [entry for entry in self.entries() if not entry.in_preparation]
+
+    def entry(self, name: str) -> Entry:
+        """Return the entry called `name`; `CatalogueError` names those that there are."""
+        ready = {entry.name: entry for entry in self.ready()}
+        if name not in ready:
+            names = ", ".join(ready) or "none yet"
+            raise CatalogueError(f"notebook = {name!r}: no such notebook; there are: {names}")
+        return ready[name]
+
+    def published(self) -> list[Entry]:
+        """Return the entries that have an executed copy in the book."""
+        return [entry for entry in self.ready() if self.copy(entry.name).exists()]
+
+    def address(self) -> tuple[str, str]:
+        """Return the public repository's address and branch, which stand in _config.yml."""
+        repository = yaml.safe_load(self.config.read_text(encoding="utf-8"))["repository"]
+        return repository["url"], repository["branch"]
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook of format 4."""
+    return nbformat.read(path, as_version=4)
+
+
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook of format 4, creating its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """Return a cell's tags."""
+    return cell.metadata.get("tags", [])
+
+
+def own_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the cells that the author wrote: all but the one papermill injects."""
+    return [cell for cell in notebook.cells if INJECTED not in tags(cell)]
+
+
+def source_hash(notebook: NotebookNode) -> str:
+    """Return the SHA-256 of a notebook's cells: kind, name, source, tags and page settings.
+
+    The same for a source and for its executed copy.
+    """
+    return _hash(
+        [cell.cell_type, cell.id, cell.source, tags(cell), cell.metadata.get("mystnb", {})]
+        for cell in own_cells(notebook)
+    )
+
+
+def code_hash(notebook: NotebookNode) -> str:
+    """Return the SHA-256 of the code cells alone: what decides the results."""
+    return _hash([c.id, c.source] for c in own_cells(notebook) if c.cell_type == "code")
+
+
+def helpers_hash(root: Path) -> str:
+    """Return the SHA-256 of the helpers package's sources."""
+    files = sorted((root / "helpers").glob("*.py"))
+    return _hash([file.name, file.read_text(encoding="utf-8")] for file in files)
+
+
+def parameters_of(notebook: NotebookNode) -> dict[str, object]:
+    """Return the names and literal values of the `parameters` cell.
+
+    Raises `CatalogueError` when there is not exactly one such cell, or it holds anything but
+    assignments of literals.
+    """
+    cells = [cell for cell in notebook.cells if "parameters" in tags(cell)]
+    if len(cells) != 1:
+        raise CatalogueError(f"{len(cells)} cells are tagged 'parameters'; exactly one must be")
+    parameters = {}
+    for line in ast.parse(cells[0].source).body:
+        if not (isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)):
+            raise CatalogueError(f"not an assignment in the parameters cell: {ast.unparse(line)}")
+        try:
+            parameters[line.targets[0].id] = ast.literal_eval(line.value)
+        except ValueError:
+            raise CatalogueError(
+                f"not a literal in the parameters cell: {ast.unparse(line)}"
+            ) from None
+    return parameters
+
+
+def look_up(results: dict, key: str) -> object:
+    """Return the value under a dotted key such as "M_max.test_accuracy"; `KeyError` if absent."""
+    value = results
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise KeyError(key)
+        value = value[part]
+    return value
+
+
+def _entry(name: str, values: dict) -> Entry:
+    try:
+        return Entry(
+            name=name,
+            title=values["title"],
+            course=values["course"],
+            summary=values["summary"],
+            dataset=values["dataset"],
+            in_preparation=values.get("in_preparation", False),
+            held_back=values.get("held_back", ""),
+            published=values.get("published", {}),
+            quick=values.get("quick", {}),
+            minutes=values.get("minutes", {}),
+            targets=tuple(_targets(values["targets"])),
+        )
+    except KeyError as error:
+        raise CatalogueError(f"[{name}] in tools/notebooks.toml lacks {error}") from None
+
+
+def _targets(rows: list[dict]) -> Iterator[Target]:
+    for row in rows:
+        comparison = [name for name in COMPARISONS if name in row]
+        if len(comparison) != 1:
+            allowed = ", ".join(COMPARISONS)
+            raise CatalogueError(f"the target of {row.get('keys')} needs exactly one of {allowed}")
+        for key in row["keys"]:
+            value = row[comparison[0]]
+            yield Target(key, comparison[0], value, row["text"], row.get("aim", ""))
+
+
+def _hash(items: Iterator) -> str:
+    text = json.dumps(list(items), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

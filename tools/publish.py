@@ -1,0 +1,286 @@
+"""Publish the notebooks: run, gate, move into the book, build the site.
+
+python tools/publish.py book                    publish what is stale, then build the site
+python tools/publish.py book --profile quick    every notebook, small, into a scratch book
+python tools/publish.py book --profile full     repeat every published run, then build
+python tools/publish.py run hw7                 publish one notebook, stale or not
+python tools/publish.py accept hw7 out.ipynb    publish a copy that papermill made elsewhere
+python tools/publish.py build                   build the site from what the book holds
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pages
+from catalogue import (
+    CatalogueError,
+    Entry,
+    Project,
+    code_hash,
+    read_notebook,
+    source_hash,
+    write_notebook,
+)
+from execute import (
+    RunFailed,
+    close_working_folder,
+    execute,
+    presentable,
+    with_new_prose,
+    working_folder,
+)
+from gate import book_faults, publication_faults, results_of, run_faults
+from nbformat import NotebookNode
+
+from helpers import data
+
+
+class Refused(RuntimeError):
+    """The gate refused something; the message has one line a reason."""
+
+
+def state(project: Project, entry: Entry) -> str:
+    """Return "fresh", "new", "prose" or "stale": what the copy in the book is to its source."""
+    if not project.copy(entry.name).exists():
+        return "new"
+    source = read_notebook(project.source(entry.name))
+    provenance = read_notebook(project.copy(entry.name)).metadata.get("provenance", {})
+    if provenance.get("source_sha256") == source_hash(source):
+        return "fresh"
+    return "prose" if provenance.get("code_sha256") == code_hash(source) else "stale"
+
+
+def publish(project: Project, entry: Entry, resume: bool = False) -> None:
+    """Run one notebook with its published parameters, gate it and move it into the book."""
+    folder = working_folder(project, entry, resume)
+    output = folder.with_suffix(".ipynb")
+    copy = execute(project, entry, entry.published, output, folder)
+    admit(project, entry, copy, output)
+    close_working_folder(folder)
+
+
+def admit(project: Project, entry: Entry, copy: NotebookNode, at: Path) -> None:
+    """Move a copy and its results into the book if the gate lets it pass, else raise `Refused`.
+
+    Prose that was changed in the source since the copy's run began is taken over.
+    """
+    source = read_notebook(project.source(entry.name))
+    if code_hash(copy) == code_hash(source):
+        copy = with_new_prose(copy, source)
+    faults = publication_faults(entry, copy, source)
+    if faults:
+        raise Refused("\n".join([*faults, f"the executed copy is {at}; the book has not changed"]))
+    move(project, entry.name, copy)
+    pages.write(project)
+
+
+def move(project: Project, name: str, copy: NotebookNode) -> None:
+    """Put a copy and its results into the book, both or neither."""
+    text = json.dumps(results_of(copy), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    goals = (project.copy(name), project.results(name))
+    new = [goal.with_name(f".{goal.name}.new") for goal in goals]
+    old = [goal.read_bytes() if goal.exists() else None for goal in goals]
+    try:
+        write_notebook(copy, new[0])
+        new[1].parent.mkdir(parents=True, exist_ok=True)
+        new[1].write_text(text, encoding="utf-8", newline="\n")
+        for source, goal in zip(new, goals, strict=True):
+            os.replace(source, goal)
+    except BaseException:
+        for goal, content in zip(goals, old, strict=True):
+            if content is None:
+                goal.unlink(missing_ok=True)
+            else:
+                goal.write_bytes(content)
+        raise
+    finally:
+        for file in new:
+            file.unlink(missing_ok=True)
+
+
+def refresh(project: Project, entry: Entry) -> None:
+    """Carry a source's new prose into its executed copy, whose code is unchanged."""
+    path = project.copy(entry.name)
+    admit(project, entry, read_notebook(path), path)
+
+
+def accept(project: Project, entry: Entry, executed: Path) -> None:
+    """Gate a copy that papermill made on another machine, and move it into the book."""
+    if not executed.is_file():
+        raise Refused(f"{executed}: there is no such file")
+    source = read_notebook(project.source(entry.name))
+    admit(project, entry, presentable(read_notebook(executed), source, project), executed)
+
+
+def quick_book(project: Project) -> Project:
+    """Execute every notebook at its quick settings into a fresh scratch book under build/quick."""
+    scratch = replace(project, book=project.build / "quick" / "book")
+    shutil.rmtree(project.build / "quick", ignore_errors=True)
+    shutil.copytree(
+        project.book,
+        scratch.book,
+        ignore=shutil.ignore_patterns("_build", "_config.yml", "_toc.yml", "*.ipynb", "*.json"),
+    )
+    for entry in project.ready():
+        print(f"{entry.name}: about {duration(entry.minutes['quick'])}", flush=True)
+        output = project.build / "quick" / "executed" / f"{entry.name}.ipynb"
+        folder = project.build / "quick" / "work" / entry.name
+        copy = execute(project, entry, entry.quick, output, folder)
+        if faults := run_faults(entry, copy):
+            raise Refused("\n".join([*faults, f"the executed copy is {output}"]))
+        move(scratch, entry.name, copy)
+    pages.write(scratch)
+    return scratch
+
+
+def build_site(project: Project, output: Path | None = None) -> Path:
+    """Build the book's HTML, every warning an error; return the path of its first page.
+
+    The settings are named on the command line, so that it works where a checkout has no symbolic
+    links. Raises `Refused` with the builder's last lines when it fails.
+    """
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    command += [str(project.book)]
+    command += ["--config", str(project.config), "--toc", str(project.toc)]
+    command += ["--path-output", str(output or project.book)]
+    command += ["-W", "-n", "--keep-going", "--all"]
+    html = (output or project.book) / "_build" / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    print("Building the site, about half a minute.", flush=True)
+    run = subprocess.run(
+        command, cwd=project.root, capture_output=True, text=True, errors="replace"
+    )
+    if run.returncode:
+        lines = (run.stdout + run.stderr).splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-15:]
+        raise Refused("\n".join(["jupyter-book could not build the site:", *told]))
+    return html / "index.html"
+
+
+def has_links(project: Project) -> bool:
+    """Tell whether book/_config.yml and book/_toc.yml are links to the settings at the root."""
+    pairs = [(project.book / name, project.root / name) for name in ("_config.yml", "_toc.yml")]
+    return all(link.exists() and link.samefile(goal) for link, goal in pairs)
+
+
+def require_data(entry: Entry) -> None:
+    """Load the real data set that a published run needs, before hours are spent without it.
+
+    Raises `helpers.data.DataError`, which says what was tried and what to do.
+    """
+    sets = {"MNIST": (data.mnist, "mnist"), "CIFAR-10": (data.cifar10, "cifar10")}
+    load, choice = sets[entry.dataset]
+    load(choice)
+
+
+def duration(minutes: float) -> str:
+    """Return a number of minutes in words."""
+    if minutes >= 90:
+        return f"{minutes / 60:.1f} hours"
+    if minutes < 1:
+        return f"{60 * minutes:.0f} seconds"
+    return "a minute" if minutes == 1 else f"{minutes:g} minutes"
+
+
+def plan(project: Project, profile: str) -> list[tuple[Callable, Entry, str]]:
+    """Return what the default or the full profile will do: action, notebook and reason."""
+    steps = []
+    for entry in project.ready():
+        if entry.held_back:
+            continue
+        now = state(project, entry)
+        if profile == "full":
+            steps.append((publish, entry, "every published run is repeated"))
+        elif now == "prose":
+            steps.append((refresh, entry, "only its prose has changed, its run is kept"))
+        elif now != "fresh":
+            reason = "not published yet" if now == "new" else "its code has changed"
+            steps.append((publish, entry, reason))
+    return steps
+
+
+def book(project: Project, profile: str) -> Path:
+    """Bring the book up to date as the profile says, build it, and return its first page."""
+    if profile == "quick":
+        total = sum(entry.minutes["quick"] for entry in project.ready()) + 1
+        print(
+            f"Quick: {len(project.ready())} notebooks at small settings into a scratch book under "
+            f"build/quick, about {duration(total)}. The book itself is not touched.",
+            flush=True,
+        )
+        return build_site(quick_book(project))
+    steps = plan(project, profile)
+    for action, entry, reason in steps:
+        time_needed = duration(entry.minutes["published"]) if action is publish else "a second"
+        print(f"Will publish {entry.name}: {reason}; about {time_needed} on two cores")
+    for entry in project.ready():
+        if entry.held_back:
+            print(f"Will not publish {entry.name}: {entry.held_back}")
+    if not steps:
+        print("Every published notebook is up to date.")
+    for action, entry, _ in steps:
+        print(entry.name, flush=True)
+        if action is publish:
+            require_data(entry)
+        action(project, entry)
+        print("  published", flush=True)
+    pages.write(project)
+    if faults := book_faults(project):
+        raise Refused("\n".join(faults))
+    return build_site(project)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("book", help="publish what is stale and build the site")
+    whole.add_argument("--profile", choices=("default", "quick", "full"), default="default")
+    commands.add_parser("build", help="build the site from what the book holds")
+    one = commands.add_parser("run", help="publish one notebook, stale or not")
+    one.add_argument("notebook")
+    one.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from an earlier run's checkpoints, even a finished one's",
+    )
+    made = commands.add_parser("accept", help="publish a copy executed on another machine")
+    made.add_argument("notebook")
+    made.add_argument("executed", type=Path)
+    options = parser.parse_args(arguments)
+
+    project = Project()
+    try:
+        if options.command == "run":
+            entry = project.entry(options.notebook)
+            require_data(entry)
+            print(f"{entry.name}: about {duration(entry.minutes['published'])} on two cores")
+            publish(project, entry, options.resume)
+        elif options.command == "accept":
+            accept(project, project.entry(options.notebook), options.executed)
+        else:
+            if not has_links(project):
+                print(
+                    "This checkout has no symbolic links, so 'jupyter-book build book/' would not "
+                    "find the settings; this command, 'python tools/publish.py build', does."
+                )
+            whole_book = options.command == "book"
+            site = book(project, options.profile) if whole_book else build_site(project)
+            print(f"The book is at {site.as_uri()}")
+    except (CatalogueError, RunFailed, Refused, data.DataError) as error:
+        print("\n".join(f"✗ {line}" for line in str(error).splitlines()), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
