@@ -169,7 +169,7 @@ def versions() -> dict[str, tuple[Convolve, Pool, str]]:
     return {
         "torch": (F.conv2d, pool, "batch first"),
         "torch, channels last": (F.conv2d, pool, "channels last"),
-        "own layers": (own, own_pool, "batch last"),
+        "own layers": (own, own_pool, "batch first"),
         "copies undone by autograd": (convolve_by_autograd, pool_by_autograd, "batch last"),
         "window rows": (WindowRows.apply, own_pool, "batch last"),
         "batch first": (batch_first, own_pool, "batch first"),

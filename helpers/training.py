@@ -151,7 +151,9 @@ def train(
     if checkpoint_folder is not None:
         if schedule is not None:
             settings["learning rates"] = [schedule(t) for t in range(0, steps, max(1, steps // 8))]
-        mark = _fingerprint(model, images[:8], labels[:8], preprocess, augment, settings)
+        mark = _fingerprint(
+            model, images[:8], labels[:8], loss_function, preprocess, augment, settings
+        )
         checkpoint = Path(checkpoint_folder) / f"{name}-{mark}.pt"
 
     history = History()
@@ -399,6 +401,7 @@ def _fingerprint(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
+    loss_function: LossFunction,
     preprocess: Callable[[Tensor], Tensor],
     augment: Augmentation | None,
     settings: Mapping[str, object],
@@ -406,19 +409,21 @@ def _fingerprint(
     """Return twelve hex digits that change with the settings, the data and what the code computes.
 
     A checkpoint must not be taken up by a network whose code was edited meanwhile, so the logits of
-    the untrained network go into it: they depend on architecture, initialisation and input.
+    the untrained network and their loss go into it: they depend on architecture, initialisation,
+    input and loss function.
     """
     if augment is not None:
         images = augment(images, torch.Generator(images.device).manual_seed(0))
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        logits = model(preprocess(images)).float().cpu().numpy()
+        logits = model(preprocess(images))
+        loss = loss_function(logits, labels)
     model.train(was_training)
     environment = [torch.__version__, str(images.device), torch.get_num_threads(), str(model)]
     digest = hashlib.sha256(json.dumps([settings, environment], sort_keys=True).encode())
-    digest.update(logits.tobytes())
-    digest.update(labels.cpu().numpy().tobytes())
+    for tensor in (logits.float(), loss.float(), labels):
+        digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 

@@ -24,7 +24,9 @@ START = ("parameters", "setup", "run", "prepare", "data")
 CONVOLUTION = ("output-size", "seen-by", "windows", "settings", "convolve", "convolution")
 LAYERS = (*CONVOLUTION, "window-sum", "pooling")
 PARTS = ("squashing", "connections", "partial-convolution", "codes", "radial-basis")
-NETWORK = (*START, *LAYERS, *PARTS, "build", "variants", "counts", "all-variants")
+NETWORK = (
+    *START, *LAYERS, *PARTS, "build", "initialise", "variants", "counts", "all-variants",
+)  # fmt: skip
 SMALL = {
     "dataset": "stand-in",
     "num_epochs": 1,
@@ -463,6 +465,9 @@ def test_initial_weights_follow_the_paper_s_rule(network):
     assert 0.9 * 2.4 / 75 < model.C3.weight[model.C3.outputs < 6].abs().max() <= 2.4 / 75
     subsampling = torch.cat([model.S2[0].coefficient, model.S4[0].coefficient])
     assert 0.4 < subsampling.abs().max() <= 0.6
+    relu = {variant.name: variant for variant in network["variants"]}["ReLU"].build()
+    assert 0.9 * (6 / 25) ** 0.5 < relu.C1.weight.abs().max() <= (6 / 25) ** 0.5
+    assert relu.S2[0].coefficient.tolist() == [0.25] * 6 and not relu.S2[0].bias.any()
 
 
 def test_codes_are_ten_different_pictures(network):
@@ -552,9 +557,10 @@ WRONG = [
     ("radial-basis-check", "torch.cat([scores, rubbish], 1).logsumexp(1)", "scores.logsumexp(1)"),
     ("radial-basis-check", "-RUBBISH)", "RUBBISH)"),
     ("radial-basis-check", "[:, 0]).mean()", "[:, 0]).sum()"),
-    ("counts-check", "Convolution2d(16, 120, 5)", "Convolution2d(16, 120, 5, bias=False)"),
+    ("counts-check", 'register_buffer("codes", codes, persistent=False)',
+     "codes = nn.Parameter(codes)"),
     ("counts-check", "PartialConvolution2d(CONNECTED, 5)", "Convolution2d(6, 16, 5)"),
-    ("counts-check", "bound = 2.4 / layer.weight[0].numel()", "bound = 1"),
+    ("counts-check", "lambda fan_in: 2.4 / fan_in", "lambda fan_in: 24 / fan_in"),
     ("all-variants-check", "windows.amax((1, 2))", "windows.mean((1, 2))"),
 ]  # fmt: skip
 

@@ -296,6 +296,7 @@ def test_other_settings_or_another_network_do_not_take_up_a_checkpoint(tmp_path)
         {"model": edited},
         {"schedule": lambda t: 0.01},
         {"augment": shift},
+        {"loss_function": lambda logits, y: F.cross_entropy(logits, y, label_smoothing=0.1)},
     ):
         folder = tmp_path / str(next(iter(change)))
         assert len(finished_checkpoint(folder)) == 1
