@@ -84,7 +84,6 @@ def torch_step(threads):
     import torch
     from torch import nn
 
-    torch.set_num_threads(threads)
     x, labels = batch()
     images = torch.tensor(x.T.reshape(-1, 1, 28, 28))
     labels = torch.tensor(labels)
@@ -212,6 +211,10 @@ def handout_step(threads):
 
 def measure(version, threads, steps):
     """Return the median time of a step in seconds, after three steps to warm up."""
+    from helpers import runtime
+
+    # As in the notebooks. In NumPy's version the Python threads are the parallel part.
+    runtime.set_threads(threads if version in ("torch", "handout") else 1)
     step = globals()[f"{version}_step"](threads)
     warm_up, steps = (1, max(2, steps // 15)) if version == "handout" else (3, steps)
     for _ in range(warm_up):
@@ -226,7 +229,6 @@ def measure(version, threads, steps):
 
 def in_process(version, threads, steps):
     """Run `measure` in a new process with `threads` threads in all."""
-    # In NumPy's version the Python threads are the parallel part.
     blas = "1" if version in ("numpy", "products") else str(threads)
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = os.environ | dict.fromkeys(variables, blas)

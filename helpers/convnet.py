@@ -299,8 +299,7 @@ def parallel_conv_net(
     """Run `conv_net` on all `parts` of a batch at once and return the whole batch's result.
 
     Each part is `(data, labels)`. Costs and gradients are means over images, so the batch's are
-    the parts' means, weighted by their sizes. Worth it even with a single worker: glibc hands the
-    main thread's large arrays back to the system at every step, those of other threads it keeps.
+    the parts' means, weighted by their sizes.
     """
     runs = [workers.submit(conv_net, params, layers, *part, functions) for part in parts]
     total = sum(len(labels) for _, labels in parts)

@@ -27,6 +27,7 @@ from helpers.runtime import Stopwatch
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Schedule = Callable[[int], float]
+Measure = Callable[[nn.Module, Tensor, Tensor], Mapping[str, float]]
 
 # A loss that stopped being finite is noticed after at most this many steps: to look at every loss
 # would make the host wait for the device at every step.
@@ -117,6 +118,7 @@ def train(
     preprocess: Callable[[Tensor], Tensor] = as_float,
     augment: Augmentation | None = None,
     autocast: torch.dtype | None = None,
+    measure: Measure | None = None,
     checkpoint_folder: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
 ) -> History:
@@ -125,7 +127,8 @@ def train(
     `images` `[n, …]` and `labels` `[n]` live on the model's device. Batches run through a fresh
     permutation of the data in every epoch, on across the borders of epochs, so that each has
     `batch_size` images. `evaluation` maps the name of a set to its `(images, labels)`; loss and
-    accuracy of each are taken before the first step, every `display_every` steps and at the end.
+    accuracy of each are taken before the first step, every `display_every` steps and at the end;
+    or, with `measure`, whatever that returns for the model and a set, by name.
 
     `schedule` gives the learning rate of step 0, 1, …; without it the optimizer's own stays.
     `augment` changes a raw training batch, drawing from the generator it is given; `preprocess`
@@ -139,6 +142,12 @@ def train(
     a loss that is not finite is noticed.
     """
     _validate(images, labels, steps, batch_size, display_every)
+    if measure is None:
+
+        def measure(model: nn.Module, X: Tensor, y: Tensor) -> Mapping[str, float]:
+            values = evaluate(model, X, y, loss_function=loss_function, preprocess=preprocess)
+            return dict(zip(("loss", "accuracy"), values, strict=True))
+
     device = images.device
     settings = {
         "steps": steps,
@@ -179,11 +188,8 @@ def train(
         with Stopwatch(device) as watch:
             history.steps.append(step)
             for key, (X, y) in evaluation.items():
-                loss, accuracy = evaluate(
-                    model, X, y, loss_function=loss_function, preprocess=preprocess
-                )
-                history.curves.setdefault(f"{key}_loss", []).append(loss)
-                history.curves.setdefault(f"{key}_accuracy", []).append(accuracy)
+                for what, value in measure(model, X, y).items():
+                    history.curves.setdefault(f"{key}_{what}", []).append(value)
         history.evaluation_seconds += watch.seconds
 
     if not history.steps:

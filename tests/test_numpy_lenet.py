@@ -5,6 +5,7 @@ The functions are taken from the notebook's cells, so that what is tested is wha
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ SOLUTIONS = [
     "q5-relu-backward",
     "q6-inner-product-backward",
     "q7-sgd-momentum",
+    "random-shifts",
 ]
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -154,6 +156,22 @@ def test_sgd_momentum_equals_pytorch(nb):
         params, winc = nb["sgd_momentum"](0.1, 0.2, 0.9, 0.01, params, winc, gradient)
     np.testing.assert_allclose(params[2]["w"], w.detach(), **CLOSE)
     np.testing.assert_allclose(params[2]["b"], b.detach(), **CLOSE)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28, 64), (3, 5, 4, 7), (2, 1, 1, 1)])
+@pytest.mark.parametrize("shift", [0, 1, 2, 6])
+def test_random_shifts_pick_windows_of_the_padded_images(nb, shape, shift):
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0.5, 1, shape).astype(np.float32)
+    before = images.copy()
+    shifted = nb["random_shifts"](images, shift, np.random.default_rng(3))
+    assert shifted.shape == shape and shifted.dtype == np.float32
+    np.testing.assert_array_equal(images, before)
+    corners = np.random.default_rng(3).integers(0, 2 * shift + 1, size=(2, shape[3]))
+    margin = [(0, 0), (shift, shift), (shift, shift)]
+    for n, (top, left) in enumerate(corners.T):
+        window = np.pad(images[..., n], margin)[:, top : top + shape[1], left : left + shape[2]]
+        np.testing.assert_array_equal(shifted[..., n], window)
 
 
 SMALL = {
@@ -368,6 +386,7 @@ PREPARATION = {
     "q5-check": ["structures", "q2-relu-forward", "q5-relu-backward"],
     "q6-check": ["structures", "q3-inner-product-forward", "q6-inner-product-backward"],
     "q7-check": ["q7-sgd-momentum"],
+    "random-shifts-check": ["random-shifts"],
     "network-check": [*SOLUTIONS, "functions"],
     "toy-answers": [*SOLUTIONS, "toy-network"],
 }
@@ -406,6 +425,24 @@ def test_checks_pass_on_the_right_answers(check, monkeypatch):
         ("q7-check", "q7-sgd-momentum", "+ b_rate", "+ w_rate"),
         ("q7-check", "q7-sgd-momentum", "'w': w - theta_w", "'w': w + theta_w"),
         ("q7-check", "q7-sgd-momentum", "'w': theta_w", "'w': grad['w']"),
+        ("random-shifts-check", "random-shifts", "2 * shift + 1", "2 * shift"),
+        ("random-shifts-check", "random-shifts", "integers(0, 2", "integers(1, 2"),
+        ("random-shifts-check", "random-shifts", "size=(2, batch_size)", "size=(2, 1)"),
+        ("random-shifts-check", "random-shifts", "np.newaxis] + lefts", "np.newaxis] + tops"),
+        ("random-shifts-check", "random-shifts", "pad(images, shift)", "pad(images, shift, 1)"),
+        (
+            "random-shifts-check",
+            "random-shifts",
+            "pad(images, shift)",
+            "np.pad(images, ((0, 0), (shift,) * 2, (shift,) * 2, (0, 0)), 'wrap')",
+        ),
+        (
+            "random-shifts-check",
+            "random-shifts",
+            "rng.integers",
+            "np.random.default_rng().integers",
+        ),
+        ("random-shifts-check", "random-shifts", ", np.arange(batch_size)]", ", :][..., 0, :]"),
         ("network-check", "q4-pooling-backward", "+= share", "= share"),
         ("network-check", "q5-relu-backward", "(input['data'] > 0)", "1"),
         ("toy-answers", "q4-pooling-backward", "in windows:", "in windows[::-1]:"),
@@ -427,6 +464,9 @@ def test_checks_catch_wrong_answers(check, cell, old, new, monkeypatch):
         ("full_iterations", 0),
         ("subset_iterations", 1.5),
         ("selection_iterations", -1),
+        ("max_shift", -1),
+        ("max_shift", 2.5),
+        ("max_shift", 5),
         ("batch_size", "64"),
         ("workers", 0),
         ("workers", 65),
@@ -450,8 +490,9 @@ def trained(workers, seed=0, **changes):
         cells = [*SOLUTIONS, "functions", "lenet", "train"]
         names = run_cells(*cells, names=names | {"team": team})
         x, y, xtest, ytest = convnet.load_mnist(True, data.mnist("stand-in"))
-        schedule = {"epsilon": 0.01, "gamma": 1e-4, "power": 0.75, "mu": 0.9, "decay": 5e-4}
-        return names["train"](schedule | changes, 6, (x, y), (xtest[:, :50], ytest[:50]))
+        settings = {"epsilon": 0.01, "gamma": 1e-4, "power": 0.75, "mu": 0.9, "decay": 5e-4}
+        settings |= {"shift": 0} | changes
+        return names["train"](settings, 6, (x, y), (xtest[:, :50], ytest[:50]))
 
 
 def test_training_is_repeatable_and_logs_as_the_assignment_does(capsys):
@@ -465,6 +506,64 @@ def test_training_is_repeatable_and_logs_as_the_assignment_does(capsys):
     assert any(line.startswith("test accuracy: 0.") for line in lines)
     cost = next(line for line in lines if line.startswith("cost"))
     assert cost == f"cost = {first['costs'][0]:f} training_percent = " + cost.split()[-1]
+
+
+def test_shifts_move_the_images_and_nothing_else():
+    moved = trained(1, shift=2)
+    assert moved["costs"] == trained(1, shift=2)["costs"]
+    assert trained(2, shift=2)["costs"] == pytest.approx(moved["costs"], rel=1e-4)
+    assert moved["costs"] != trained(1)["costs"]
+
+    names = run_cells("random-shifts", "lenet", "train")
+    digits, labels, _, _ = convnet.load_mnist(True, data.mnist("stand-in"))
+    order = convnet.random_batches(len(labels), 8, 0)
+    batches = names["training_batches"](digits, labels, 2)
+    for chosen, (batch, batch_labels) in islice(zip(order, batches, strict=False), 20):
+        np.testing.assert_array_equal(batch_labels, labels[chosen])
+        originals = np.pad(digits[:, chosen].reshape(28, 28, 8), [(2, 2), (2, 2), (0, 0)])
+        for n in range(8):
+            windows = np.lib.stride_tricks.sliding_window_view(originals[..., n], (28, 28))
+            assert (windows == batch[:, n].reshape(28, 28)).all(axis=(2, 3)).any()
+
+
+def test_settings_are_chosen_by_cost_on_training_images_alone(monkeypatch):
+    monkeypatch.setattr("helpers.figures.table", lambda *a, **k: None)
+    digits = data.mnist("stand-in")
+    runs, records = [], {}
+
+    def train(settings, max_iter, train_set, test_set, name="test"):
+        runs.append((settings, len(train_set[1]), test_set, name))
+        # Shift 1 has the lowest cost, then the larger λ; the accuracy says the opposite.
+        cost = abs(settings["shift"] - 1) - 100 * settings["decay"]
+        test = {"step": max_iter, "accuracy": 0.5 + cost / 10, "cost": cost}
+        return {"params": None, "costs": [1.0] * max_iter, "tested": [test], "seconds": 1.0}
+
+    names = {"train": train, "evaluate": lambda *a: {"accuracy": 0.5}, "mnist": digits}
+    names |= {"run": SimpleNamespace(record=lambda key, values: records.update({key: values}))}
+    names |= {"full_iterations": 10, "subset_iterations": 4, "selection_iterations": 2}
+    cells = ["candidates", "select", "subset", "subset-first-result", "subset-selection"]
+    cells += ["subset-selection-result", "subset-chosen", "subset-result", "selection"]
+    cells += ["selection-result", "full", "full-result", "full-answer"]
+    names = run_cells(*cells, names=names | {"max_shift": 2})
+
+    assert records["subset"]["shift"] == records["full"]["shift"] == 1
+    assert records["subset"]["gamma"] == 10 / 4 * records["full"]["gamma"]
+    assert records["classic"]["epsilon"] == 0.01
+    decays = [c["decay"] for c in names["candidates"].values() if not c["shift"]]
+    assert records["full_without_shifts"]["decay"] == max(decays)
+    for key in ("subset_without_shifts", "full_without_shifts", "classic"):
+        assert records[key]["shift"] == 0
+    whole = {len(names["ysubset"]): names["xsubset"], len(names["ytrain"]): names["xtrain"]}
+    for _, count, (images, labels), name in runs:
+        if name == "test":
+            assert len(labels) == len(digits.test_labels)
+        else:
+            np.testing.assert_array_equal(images, whole[count + len(labels)][:, count:])
+    kinds = [name for *_, name in runs]
+    assert kinds.count("test") == 5
+    assert kinds.count("validation") == 2 * len(names["candidates"])
+    shiftless = run_cells("candidates", names={"max_shift": 0})["candidates"]
+    assert not any(settings["shift"] for settings in shiftless.values())
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

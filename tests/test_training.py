@@ -336,3 +336,14 @@ def test_a_full_disk_keeps_the_older_file(tmp_path, monkeypatch):
         training.save_atomically({"a": torch.zeros(2)}, path)
     assert [p.name for p in tmp_path.iterdir()] == ["weights.pt"]
     assert torch.equal(torch.load(path, weights_only=True)["a"], torch.ones(2))
+
+
+def test_own_measures_take_the_place_of_loss_and_accuracy():
+    @torch.no_grad()
+    def measure(model, images, labels):
+        return {"images": len(images), "spread": float(model(images.float()).std())}
+
+    history = run(network(), measure=measure)
+    assert sorted(history.curves) == ["test_images", "test_spread"]
+    assert history.curves["test_images"] == [100] * 4
+    assert len(set(history.curves["test_spread"])) == 4
