@@ -1,6 +1,10 @@
 """Seeds, clocks, provenance, and how progress shows in a notebook and in a log."""
 
+import io
 import json
+import platform
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -113,3 +117,29 @@ def test_progress_in_a_notebook_rewrites_one_line(monkeypatch):
     assert len(lines) == 1 and "100 of 100" in lines[0]
     bar.finish("done")
     assert lines == ["M_max: done"]
+
+
+@pytest.mark.parametrize(
+    "flags, fast", [("fpu avx512f", False), ("avx512f avx512_bf16", True), ("amx_bf16", True)]
+)
+def test_bfloat16_is_fast_only_where_the_processor_has_it(monkeypatch, flags, fast):
+    text = f"processor : 0\nflags : {flags}\n"
+    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO(text))
+    assert runtime.has_fast_bfloat16("cpu") is fast
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+def test_freed_memory_is_kept():
+    """A step that frees 128 MiB and takes them again must not fetch their 32768 pages anew."""
+    code = (
+        "import resource, torch\n"
+        "from helpers import runtime\n"
+        "runtime.set_threads(1)\n"
+        "for _ in range(4):\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    blocks = [torch.zeros(2**22) for _ in range(8)]\n"
+        "    del blocks\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 32768 / 10
