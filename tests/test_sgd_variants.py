@@ -457,7 +457,13 @@ def test_the_whole_notebook_records_every_rule_and_batch_size(capsys, monkeypatc
                 assert got == pytest.approx(expected)
             assert 0 <= result["all_test_accuracy"] <= 1
         best = 0.03 if rule == "sgd" else 0.003  # SGD's are 1/(1 - α) as large; the others diverge
-        assert results[rule]["tuned"]["learning_rate"] == best
+        tuned = results[rule]["tuned"]
+        assert tuned["learning_rate"] == best and tuned["seeds"] == 2
+        ends = [namespace["ends"][rule, best, run_seed][0] for run_seed in (1, 2)]
+        for part, examples in (("held_out", "held_out"), ("all_test", "all_test")):
+            expected = [namespace["evaluate"](end, namespace[examples])[1] for end in ends]
+            assert tuned[f"{part}_accuracy"] == pytest.approx(np.mean(expected))
+            assert tuned[f"{part}_std"] == pytest.approx(np.std(expected, ddof=1))
     assert "RMSProp at 100" in capsys.readouterr().out
 
 
@@ -484,6 +490,94 @@ def test_a_diverged_run_is_not_drawn():
     mpl.pyplot.close("all")
 
 
+TUNING = (*TRAINING, "runs", "tuning", "best-rates", "tuning-figure", "tuning-discussion")
+# Accuracies of planted runs from the seeds 1, 2, 3. None diverges; what is missing must not run.
+PLANTED = {
+    ("sgd", 0.01): [0.7],
+    ("sgd", 0.1): [0.8, 0.9, 0.9],
+    ("sgd", 1.0): [0.9, 0.7, 0.7],
+    ("sgd", 10.0): [0.15],
+    ("momentum", 0.001): [0.1],
+    ("momentum", 0.01): [0.6, 0.8, 0.7],
+    ("momentum", 0.1): [0.7, None, 0.9],
+    ("momentum", 1.0): [None],
+    ("rmsprop", 0.001): [None],
+    ("rmsprop", 0.01): [0.5, None, 0.5],
+    ("rmsprop", 0.1): [None],
+    ("rmsprop", 1.0): [None],
+}
+
+
+def run_planted_tuning(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Run the tuning's cells on `PLANTED`; a run's end is its accuracy, on every set."""
+    mpl.use("Agg")
+    monkeypatch.setattr("IPython.display.Markdown", str)
+    replace = {
+        "*_, theta = train(rule, train_set, study_batch_size, rate, epochs, run_seed)": (
+            "theta = planted[rule, rate][run_seed - 1]\n"
+            "        if theta is None:\n"
+            "            raise Diverged"
+        ),
+        "evaluate(theta, held_out)[1]": "theta",
+        "evaluate(theta, all_test)[1]": "theta / 2",
+    }
+    options = SMALL | {"tune_learning_rates": [0.001, 0.01, 0.1, 1.0], "tune_seeds": 3, "epochs": 1}
+    options["batch_sizes"] = [8]
+    cells = ("begin", "data", *TUNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*non-interactive.*")
+        return run(*cells, replace=replace, planted=PLANTED, **options)
+
+
+def test_only_the_two_best_rates_of_the_first_seed_run_from_the_others(monkeypatch, capsys):
+    namespace = run_planted_tuning(monkeypatch)
+    expected = {(*key, s + 1) for key, runs in PLANTED.items() for s in range(len(runs))}
+    assert set(namespace["ends"]) == expected
+    assert namespace["finalists"] == {
+        "sgd": [0.1, 1.0],
+        "momentum": [0.01, 0.1],
+        "rmsprop": [0.01],
+    }
+    # The mean over the seeds decides: not the first seed, nor a rate at which a run diverged.
+    assert namespace["best_rates"] == {"sgd": 0.1, "momentum": 0.01}
+    results = namespace["run"].results
+    assert results["sgd"]["tuned"]["held_out_accuracy"] == pytest.approx(2.6 / 3)
+    assert results["sgd"]["tuned"]["all_test_accuracy"] == pytest.approx(1.3 / 3)
+    assert results["momentum"]["tuned"]["held_out_std"] == pytest.approx(0.1)
+    assert "rmsprop" not in results
+
+    left, right = mpl.pyplot.gcf().axes
+    crosses = [line for line in left.lines if line.get_marker() == "x"]
+    assert [len(line.get_xdata()) for line in crosses] == [0, 2, 4]
+    marks = [np.isfinite(line.get_ydata()).sum() for line in left.lines if line not in crosses]
+    assert marks == [4, 3, 1]
+    ticks = [tick.get_text() for tick in right.get_xticklabels()]
+    assert ticks == ["0.1", "1", "0.01", "0.1", "0.01"]
+    assert [np.isfinite(line.get_ydata()).sum() for line in right.lines] == [3, 3, 3, 2, 2]
+    bars = [np.ravel(bar.get_segments())[1::2].tolist() for bar in right.collections]
+    means = [[mean, mean] for mean in (2.6 / 3, 2.3 / 3, 0.7)]
+    assert bars == [*map(pytest.approx, means), [], []]  # no mean where a run diverged
+    mpl.pyplot.close("all")
+
+    out = capsys.readouterr().out
+    assert "The first seed alone would have chosen 1 for SGD, not 0.1." in out
+    assert "The first seed alone would have chosen 0.1 for momentum, not 0.01." in out
+    assert "SGD at 0.01 by 10.0 points, momentum at 0.001 by 50.0 points." in out
+    assert "diverged with momentum at 0.1, momentum at 1, RMSProp at 0.001, RMSProp at 0.01" in out
+    assert "No run got to 20 % with SGD at 10, momentum at 0.001:" in out
+    assert "From best to last: SGD, momentum" in out
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_runs_side_by_side_keep_their_order_and_none_is_no_failure(workers):
+    side_by_side = run(*TRAINING, "begin", "data", "runs", **SMALL)["side_by_side"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(side_by_side.__globals__, "workers", workers)
+        found = side_by_side("powers", "numbers", pow, [(3, 2), (2, 3), (1, 5)])
+        assert list(found.items()) == [((3, 2), 9), ((2, 3), 8), ((1, 5), 1)]
+        assert side_by_side("nothing", "numbers", pow, []) == {}
+
+
 def test_the_plane_of_the_slice_holds_start_and_both_ends():
     plane = run(*LAYERS, "plane", alive=[])["plane"]
     rng = np.random.default_rng(0)
@@ -495,6 +589,17 @@ def test_the_plane_of_the_slice_holds_start_and_both_ends():
         np.testing.assert_allclose(start + coordinates @ directions, end, atol=1e-12)
         assert coordinates[1] > -1e-12
     assert (directions @ (ends[0] - start))[0] == pytest.approx(np.linalg.norm(ends[0] - start))
+
+
+def test_the_surface_is_the_error_at_the_points_of_the_plane(monkeypatch):
+    namespace = run_whole(monkeypatch)
+    grid, heights = namespace["grid"], namespace["heights"]
+    assert heights.shape == (4, 4)
+    for row, column in np.ndindex(4, 4):
+        coordinates = np.array([grid[0][column], grid[1][row]])
+        theta = (namespace["origin"] + coordinates @ namespace["directions"]).astype(np.float32)
+        error, _ = namespace["evaluate"](theta, namespace["train_set"])
+        assert heights[row, column] == pytest.approx(error, rel=1e-5)
 
 
 # Real images
