@@ -8,8 +8,8 @@ of 128. Networks, stack and optimiser are those of notebooks/cifar10_resnet.ipyn
 random, for time does not depend on them. Every version crops and flips.
 
 Claim (Intel Xeon at 2.80 GHz, one thread, the other core busy, torch 2.14.0, 4 rounds): LeNet-5
-takes 17.0 s image by image, 9.6 s resident and 4.1 s in a stack of eight; ResNet-20 takes 238 s with
-channels first and 167 s with channels last.
+takes 17.0 s image by image, 9.6 s resident and 4.1 s in a stack of eight; ResNet-20 takes 238 s
+with channels first and 167 s with channels last.
 
 - LeNet-5, image by image: each image is cropped, flipped and normalised by itself, as a DataLoader
   with torchvision's transforms does in the main process;

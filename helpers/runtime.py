@@ -71,6 +71,8 @@ def _keep_freed_memory() -> None:
         trim_threshold, mmap_max = -1, -4  # the names of malloc.h are M_TRIM_THRESHOLD, M_MMAP_MAX
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, 2**31 - 1)
+        # The same for worker processes that are started from here on.
+        os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 
 def set_seed(seed: int) -> None:
