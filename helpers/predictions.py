@@ -51,18 +51,16 @@ def read(path: str | Path, count: int, num_classes: int) -> np.ndarray:
     head = tuple(name.strip() for name in rows[0]) if rows else ()
     if head != HEADER:
         raise PredictionsError(f"{path}: the first line must be id,label, not {','.join(head)!r}")
-    seen = set()
     labels = []
     for line, row in enumerate(rows[1:], start=2):
         where = f"{path}, line {line}"
         if len(row) != 2:
             raise PredictionsError(f"{where}: expected id,label, got {','.join(row)!r}")
         image = _whole(where, "id", row[0], count)
-        if image in seen:
+        if image < len(labels):
             raise PredictionsError(f"{where}: id {image} stands there twice")
         if image != len(labels):
             raise PredictionsError(f"{where}: expected id {len(labels)}, got {image}")
-        seen.add(image)
         labels.append(_whole(where, "label", row[1], num_classes))
     if len(labels) != count:
         raise PredictionsError(f"{path}: expected {count} predictions, got {len(labels)}")

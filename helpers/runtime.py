@@ -45,12 +45,7 @@ def has_fast_bfloat16(device: torch.device | str) -> bool:
     """Return whether `device` computes in bfloat16 by itself; where it is emulated, it is slow."""
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            flags = next((line for line in lines if line.startswith("flags")), "")
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.split())
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_cpuinfo("flags").split())
 
 
 def set_threads(count: int) -> None:
@@ -127,12 +122,17 @@ def device_name(device: torch.device | str) -> str:
 
 
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(field: str) -> str:
+    """Return what Linux says in `field` of its first processor; "" elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            models = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
-        return models[0] if models else platform.machine()
+            values = (line.split(":", 1)[1].strip() for line in lines if line.startswith(field))
+            return next(values, "")
     except OSError:
-        return platform.processor() or platform.machine()
+        return ""
 
 
 class Run:

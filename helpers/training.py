@@ -161,7 +161,7 @@ def train(
         if schedule is not None:
             settings["learning rates"] = [schedule(t) for t in range(0, steps, max(1, steps // 8))]
         mark = _fingerprint(
-            model, images[:8], labels[:8], loss_function, preprocess, augment, settings
+            model, images[:8], labels[:8], loss_function, preprocess, augment, autocast, settings
         )
         checkpoint = Path(checkpoint_folder) / f"{name}-{mark}.pt"
 
@@ -395,7 +395,7 @@ def _validate(
 
 
 def _describe(optimizer: torch.optim.Optimizer) -> str:
-    shown = ("lr", "momentum", "nesterov", "betas", "alpha", "weight_decay")
+    shown = ("lr", "learning_rates", "momentum", "nesterov", "betas", "alpha", "weight_decay")
     groups = (
         ", ".join(f"{key}={group[key]}" for key in shown if key in group)
         for group in optimizer.param_groups
@@ -410,6 +410,7 @@ def _fingerprint(
     loss_function: LossFunction,
     preprocess: Callable[[Tensor], Tensor],
     augment: Augmentation | None,
+    autocast: torch.dtype | None,
     settings: Mapping[str, object],
 ) -> str:
     """Return twelve hex digits that change with the settings, the data and what the code computes.
@@ -426,8 +427,10 @@ def _fingerprint(
         logits = model(preprocess(images))
         loss = loss_function(logits, labels)
     model.train(was_training)
-    environment = [torch.__version__, str(images.device), torch.get_num_threads(), str(model)]
-    digest = hashlib.sha256(json.dumps([settings, environment], sort_keys=True).encode())
+    environment = [torch.__version__, str(images.device), str(autocast), torch.get_num_threads()]
+    digest = hashlib.sha256(
+        json.dumps([settings, environment, str(model)], sort_keys=True).encode()
+    )
     for tensor in (logits.float(), loss.float(), labels):
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from cells import execute
 from torch import nn
 
-from helpers import augmentation, checks, figures, runtime, training
+from helpers import augmentation, checks, figures, runtime, stand_ins, training
 from helpers.checks import CheckError
 from helpers.parameters import ParameterError
 
@@ -140,6 +140,47 @@ def test_counts_are_those_of_a_direct_unfolding():
         ((5,), 55 * 5, 54 * 5),
     ]
     assert not [hooks for m in model.modules() if (hooks := m._forward_hooks)]
+
+
+def first_lab(replace: dict[str, str] | None = None) -> None:
+    """Execute Lab 1's answers with their checks, on stand-in images."""
+    images, labels = stand_ins.shapes(20, 5)[0]
+    train_set = torch.from_numpy(images), torch.from_numpy(labels)
+    names = ("normalize", "normalize-check", "lenet5", "sanity-check", "stack", "stack-check")
+    cells(*names, train_set=train_set, **counters(), replace=replace)
+
+
+def test_the_first_labs_checks_pass_on_the_answers():
+    first_lab()
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        ("Normalize.fit(train_set[0])", "Normalize.fit(train_set[0] // 2)"),
+        ("nn.Conv2d(6, 16, kernel_size=5)", "nn.Conv2d(6, 16, kernel_size=5, bias=False)"),
+        ("nn.Linear(120, 84)", "nn.Linear(120, 84), nn.Linear(84, 84)"),
+        ("activation()]", "nn.Dropout(1.0)]"),  # learns nothing: seen by the batch alone
+        ("self.bias[:, None]", "0 * self.bias[:, None]"),
+        ("torch.cat([getattr(layer, name)", "torch.cat([getattr(layers[0], name)"),
+        (".transpose(1, 2)  # [batch, 10, N]", ".transpose(1, 2).flip(2)"),
+    ],
+)
+def test_planted_errors_in_the_first_lab_are_caught(right, wrong):
+    with pytest.raises(CheckError):
+        first_lab({right: wrong})
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        ("nn.init.kaiming_normal_(layer.weight)", "nn.init.normal_(layer.weight)"),
+        ("nn.init.zeros_(layer.bias)", "nn.init.ones_(layer.bias)"),
+    ],
+)
+def test_planted_errors_in_the_initialisation_are_caught(right, wrong):
+    with pytest.raises(CheckError):
+        cells("lenet5", "init", replace={right: wrong})
 
 
 # --- stacks

@@ -347,3 +347,24 @@ def test_own_measures_take_the_place_of_loss_and_accuracy():
     assert sorted(history.curves) == ["test_images", "test_spread"]
     assert history.curves["test_images"] == [100] * 4
     assert len(set(history.curves["test_spread"])) == 4
+
+
+@pytest.mark.parametrize("change", ["learning_rates", "autocast"])
+def test_a_checkpoint_of_other_rates_or_another_precision_is_not_taken_up(tmp_path, change):
+    class RatesOfMany(torch.optim.SGD):
+        def __init__(self, model, learning_rates):
+            super().__init__(model.parameters(), lr=0.01)
+            self.param_groups[0]["learning_rates"] = learning_rates
+
+    def checkpoints(rates, autocast):
+        model = network()
+        run(
+            model, RatesOfMany(model, rates), autocast=autocast,
+            checkpoint_folder=tmp_path, checkpoint_seconds=0,
+        )  # fmt: skip
+        return len(list(tmp_path.glob("*.pt")))
+
+    assert checkpoints([0.1, 0.2], None) == 1
+    assert checkpoints([0.1, 0.2], None) == 1
+    other = ([0.1, 0.3], None) if change == "learning_rates" else ([0.1, 0.2], torch.bfloat16)
+    assert checkpoints(*other) == 2
