@@ -146,7 +146,8 @@ def first_lab(replace: dict[str, str] | None = None) -> None:
     """Execute Lab 1's answers with their checks, on stand-in images."""
     images, labels = stand_ins.shapes(20, 5)[0]
     train_set = torch.from_numpy(images), torch.from_numpy(labels)
-    names = ("normalize", "normalize-check", "lenet5", "sanity-check", "stack", "stack-check")
+    names = ("normalize", "normalize-check", "lenet5", "sanity-check")
+    names += ("optimizer", "optimizer-check", "stack", "stack-check")
     cells(*names, train_set=train_set, **counters(), replace=replace)
 
 
@@ -161,6 +162,8 @@ def test_the_first_labs_checks_pass_on_the_answers():
         ("nn.Conv2d(6, 16, kernel_size=5)", "nn.Conv2d(6, 16, kernel_size=5, bias=False)"),
         ("nn.Linear(120, 84)", "nn.Linear(120, 84), nn.Linear(84, 84)"),
         ("activation()]", "nn.Dropout(1.0)]"),  # learns nothing: seen by the batch alone
+        ("lr=learning_rate, momentum=0.9", "lr=learning_rate, momentum=0.5"),
+        ("momentum=0.9, weight_decay=weight_decay", "momentum=0.9"),
         ("self.bias[:, None]", "0 * self.bias[:, None]"),
         ("torch.cat([getattr(layer, name)", "torch.cat([getattr(layers[0], name)"),
         (".transpose(1, 2)  # [batch, 10, N]", ".transpose(1, 2).flip(2)"),
@@ -305,12 +308,60 @@ def test_each_option_of_augmentation_gets_its_own_images():
 
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_nothing():
-    names = cells("resnet-train", precision="float32", replace={"nesterov=True": "nesterov=True"})
+    names = cells("one-cycle", "one-cycle-check")
     rates = [names["one_cycle"](step, 100, 0.2, 0.2) for step in range(100)]
     assert max(rates) == pytest.approx(0.2) and rates.index(max(rates)) in (19, 20)
     assert np.all(np.diff(rates[:20]) > 0) and np.all(np.diff(rates[20:]) < 0)
     assert 0 < rates[-1] < 0.01 and 0 < rates[0] < 0.02
     assert names["one_cycle"](0, 1, 0.2, 0.2) > 0
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        ("peak * min(", "min("),
+        ("round(warm_up * steps)", "round(0.5 * steps)"),
+        ("(step + 1) / turn, ", ""),  # falls from the first step on
+        (", (steps - step) / (steps - turn + 1)", ", 1.0"),  # stays at the peak
+    ],
+)
+def test_planted_errors_in_the_schedule_are_caught(right, wrong):
+    with pytest.raises((CheckError, TypeError)):
+        cells("one-cycle", "one-cycle-check", replace={right: wrong})
+
+
+def predicted(replace: dict[str, str] | None = None) -> None:
+    """Execute the prediction and its check for a network that has learnt its images by heart."""
+    runtime.set_seed(0)
+    images, labels = (torch.from_numpy(part) for part in stand_ins.shapes(10, 5)[0])
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+    normalize = augmentation.Normalize.fit(images)
+    history = training.train(
+        model, torch.optim.Adam(model.parameters(), lr=1e-3), images, labels, steps=30,
+        batch_size=50, display_every=30, seed=0, preprocess=normalize,
+        evaluation={"validation": (images, labels)},
+    )  # fmt: skip
+    cells(
+        "predict", "predict-check", resnets=[(model, history)], normalize=normalize,
+        validation_set=(images, labels), validation_images=len(images), replace=replace,
+    )  # fmt: skip
+
+
+def test_the_predictions_check_passes_on_the_answer():
+    predicted()
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        ("model(normalize(part))", "model(part.float())"),
+        ("images.split(500)", "images[:-1].split(500)"),
+        ("images.split(500)", "images.flip(0).split(500)"),
+    ],
+)
+def test_planted_errors_in_the_predictions_are_caught(right, wrong):
+    with pytest.raises(CheckError):
+        predicted({right: wrong})
 
 
 @pytest.mark.parametrize(
