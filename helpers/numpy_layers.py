@@ -173,12 +173,8 @@ def convolution_forward(
     filters, _, k_h, k_w = _require_filters(images, weights, bias)
     size = output_size(images.shape[1:3], (k_h, k_w), stride, padding, "convolution")
     columns = _im2col(images, (k_h, k_w), stride, padding, size)
-    shape = (filters, size[0], size[1] * images.shape[3])
-    outputs = np.empty(shape, np.result_type(weights, columns))
-    # A product for each row of the output, whose results still lie in the cache when it ends.
-    rows = columns.reshape(len(columns), size[0], -1).transpose(1, 0, 2)
-    np.matmul(weights.reshape(filters, -1), rows, out=outputs.transpose(1, 0, 2))
-    outputs += bias[:, np.newaxis, np.newaxis]
+    outputs = weights.reshape(filters, -1) @ columns
+    outputs += bias[:, np.newaxis]
     return outputs.reshape(filters, *size, images.shape[3]), columns
 
 
