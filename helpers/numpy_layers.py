@@ -188,7 +188,7 @@ def convolution_backward_parameters(
     `d_weights = d_outputs @ columns.T` and `d_bias` sums over windows and images.
     """
     d_outputs = _as_matrix(d_outputs, columns, weights)
-    # Its transpose, (columns @ d_outputs.T).T, is the same: BLAS takes a fifth less time for it.
+    # The same product, transposed: with its long side first, BLAS computes it faster.
     d_weights = (columns @ d_outputs.T).T
     return d_weights.reshape(weights.shape), d_outputs.sum(axis=1)
 
