@@ -235,6 +235,8 @@ def in_process(version, threads, steps):
     blas = "1" if version in ("numpy", "products") else str(threads)
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = os.environ | dict.fromkeys(variables, blas)
+    # Without this variable OpenBLAS chooses its kernels for the processor, as PyTorch always does.
+    environment.pop("OPENBLAS_CORETYPE", None)
     command = [sys.executable, __file__, "--steps", str(steps), "--only", version, str(threads)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(done.stdout)

@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 import torch
 from IPython.display import HTML, display
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from helpers.data import ImageDataset
 from helpers.parameters import ParameterError
@@ -189,7 +189,8 @@ class Run:
             "threads": torch.get_num_threads(),
             "seed": self.seed,
             "versions": {"python": platform.python_version()}
-            | {package: metadata.version(package) for package in PACKAGES},
+            | {package: metadata.version(package) for package in PACKAGES}
+            | _blas(),
             "seconds": round(time.perf_counter() - self._start, 1),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         }
@@ -200,6 +201,18 @@ class Run:
         bundle = {"notebook": self.notebook, "results": self.results, "provenance": provenance}
         data = {"text/html": _provenance_html(provenance), "text/plain": json.dumps(provenance)}
         display(data | {RESULTS_MIME: bundle}, raw=True)
+
+
+def _blas() -> dict[str, str]:
+    """Return the library behind NumPy's matrix products and the processor that its code is for.
+
+    Both decide in what order a product is summed, and so its last digits.
+    """
+    for library in threadpool_info():
+        if library["user_api"] == "blas":  # the first is NumPy's, loaded before any other
+            processor = library.get("architecture", "processor unknown")
+            return {library["internal_api"]: f"{library['version']} ({processor})"}
+    return {}
 
 
 def stand_in_banner(dataset: ImageDataset) -> str:

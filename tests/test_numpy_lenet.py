@@ -412,6 +412,8 @@ def test_checks_pass_on_the_right_answers(check, monkeypatch):
         ("q3-check", "q3-inner-product-forward", "(1, layer['num'],", "(layer['num'], 1,"),
         ("q4-check", "q4-pooling-backward", "waiting &= ~first", "pass"),
         ("q4-check", "q4-pooling-backward", "columns] += diff * first", "columns] = diff * first"),
+        ("q4-check", "q4-pooling-backward", "layer['stride'] < layer['k']", "False"),
+        ("q4-check", "q4-pooling-backward", "columns] = diff", "columns] = 2 * diff"),
         ("q4-check", "q4-pooling-backward", "in windows:", "in windows[::-1]:"),
         ("q4-check", "q4-pooling-backward", "== maxima", ">= maxima - 1"),
         ("q5-check", "q5-relu-backward", "> 0", ">= 0"),

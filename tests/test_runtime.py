@@ -50,6 +50,20 @@ def test_finish_hands_over_results_and_provenance(shown):
     assert "stand-in" in shown[-1]["text/html"]
 
 
+def test_provenance_names_numpys_blas_and_the_processor_it_computes_for(monkeypatch):
+    loaded = [
+        {"user_api": "openmp", "internal_api": "openmp", "version": None},
+        {"user_api": "blas", "internal_api": "openblas", "version": "1.2", "architecture": "Zen"},
+        {"user_api": "blas", "internal_api": "openblas", "version": "1.1", "architecture": "Core2"},
+    ]
+    monkeypatch.setattr(runtime, "threadpool_info", lambda: loaded)
+    assert start().provenance()["versions"]["openblas"] == "1.2 (Zen)"
+    loaded[1] = {"user_api": "blas", "internal_api": "mkl", "version": "2026.1"}
+    assert start().provenance()["versions"]["mkl"] == "2026.1 (processor unknown)"
+    del loaded[1:]
+    assert not {"openblas", "mkl"} & start().provenance()["versions"].keys()
+
+
 @pytest.mark.parametrize("value", [float("nan"), np.float32(0.5), torch.ones(1), {1, 2}])
 def test_a_result_that_json_cannot_hold_is_named(shown, value):
     with pytest.raises(ValueError, match=r"result model\.accuracy = "):
