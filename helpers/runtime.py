@@ -206,7 +206,7 @@ class Run:
 def _blas() -> dict[str, str]:
     """Return the library behind NumPy's matrix products and the processor that its code is for.
 
-    Both decide in what order a product is summed, and so its last digits.
+    Both can change the order in which a product is summed, and so its last digits.
     """
     for library in threadpool_info():
         if library["user_api"] == "blas":  # the first is NumPy's, loaded before any other
