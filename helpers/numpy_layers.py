@@ -13,6 +13,7 @@ from functools import cache
 from itertools import product
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 Size = int | tuple[int, int]
 
@@ -76,11 +77,12 @@ def window_slices(
 
 @cache  # in a step on a single image, making slices anew takes a tenth of the time
 def _window_slices(kernel_size, stride, size):
-    along_rows, along_columns = (
-        [slice(start, start + s * (count - 1) + 1, s) for start in range(k)]
-        for k, s, count in zip(kernel_size, stride, size, strict=True)
-    )
-    return tuple(product(along_rows, along_columns))
+    return tuple(product(*map(_slices, kernel_size, stride, size)))
+
+
+def _slices(kernel_size: int, stride: int, count: int) -> list[slice]:
+    """Return the slices along one axis that gather each position inside `count` windows."""
+    return [slice(k, k + stride * (count - 1) + 1, stride) for k in range(kernel_size)]
 
 
 def pad(images: np.ndarray, padding: Size, value: float = 0) -> np.ndarray:
@@ -115,18 +117,16 @@ def im2col(
     document processing (2006).
     """
     _require_images(images, "im2col")
-    size = output_size(images.shape[1:3], kernel_size, stride, padding, "im2col")
-    return _im2col(images, kernel_size, stride, padding, size)
+    output_size(images.shape[1:3], kernel_size, stride, padding, "im2col")
+    return _im2col(images, kernel_size, stride, padding)
 
 
-def _im2col(images, kernel_size, stride, padding, size):
-    channels, _, _, batch = images.shape
-    k_h, k_w = pair(kernel_size)
-    columns = np.empty((channels, k_h * k_w, *size, batch), images.dtype)
-    padded = pad(images, padding)
-    for position, (rows, cols) in enumerate(window_slices(kernel_size, stride, size)):
-        columns[:, position] = padded[:, rows, cols]
-    return columns.reshape(channels * k_h * k_w, -1)
+def _im2col(images, kernel_size, stride, padding):
+    (k_h, k_w), (s_h, s_w) = pair(kernel_size), pair(stride)
+    windows = sliding_window_view(pad(images, padding), (k_h, k_w), axis=(1, 2))[:, ::s_h, ::s_w]
+    # A view up to here, [channels, out_height, out_width, batch, k_h, k_w]; then the only copy.
+    columns = windows.transpose(0, 4, 5, 1, 2, 3).copy()
+    return columns.reshape(len(images) * k_h * k_w, -1)
 
 
 def col2im(
@@ -148,10 +148,15 @@ def col2im(
     p_h, p_w = pair(padding)
     shape = (channels * k_h * k_w, size[0] * size[1] * batch)
     _require(columns.shape == shape, "col2im", f"needs columns {shape}, got {columns.shape}")
-    columns = columns.reshape(channels, k_h * k_w, *size, batch)
+    columns = columns.reshape(channels, k_h, k_w, *size, batch)
+    (s_h, s_w), (out_height, out_width) = pair(stride), size
+    # First down, then across: k_h + k_w additions of arrays instead of k_h · k_w.
+    summed_down = np.zeros((channels, k_w, height + 2 * p_h, out_width, batch), columns.dtype)
+    for position, rows in enumerate(_slices(k_h, s_h, out_height)):
+        summed_down[:, :, rows] += columns[:, position]
     images = np.zeros((channels, height + 2 * p_h, width + 2 * p_w, batch), columns.dtype)
-    for position, (rows, cols) in enumerate(window_slices(kernel_size, stride, size)):
-        images[:, rows, cols] += columns[:, position]
+    for position, cols in enumerate(_slices(k_w, s_w, out_width)):
+        images[:, :, cols] += summed_down[:, position]
     return crop(images, padding)
 
 
@@ -172,7 +177,7 @@ def convolution_forward(
     _require_images(images, "convolution")
     filters, _, k_h, k_w = _require_filters(images, weights, bias)
     size = output_size(images.shape[1:3], (k_h, k_w), stride, padding, "convolution")
-    columns = _im2col(images, (k_h, k_w), stride, padding, size)
+    columns = _im2col(images, (k_h, k_w), stride, padding)
     outputs = weights.reshape(filters, -1) @ columns
     outputs += bias[:, np.newaxis]
     return outputs.reshape(filters, *size, images.shape[3]), columns
