@@ -12,9 +12,9 @@ round after round, so that other work on the machine hits all of them. Compared 
 - handout: what the assignment hands out, a loop over images and windows, float64.
 
 Goals: at most 0.75 of PyTorch's time at equal threads, at least 20 times as fast as the handout.
-Claim (AMD EPYC, Zen 5, idle, torch 2.14.0, OpenBLAS 0.3.31 for AVX-512, 5 rounds): 0.70 of
-PyTorch's time at one thread and 0.86 at two, 24 times as fast as the handout. 63 % of NumPy's step
-at one thread are matrix products. With OpenBLAS for AVX2 it was 0.90, 1.07 and 20 times.
+Claim (AMD EPYC, Zen 5, idle, torch 2.14.0, OpenBLAS 0.3.31 for AVX-512, 7 rounds): 0.68 of
+PyTorch's time at one thread and 0.82 at two, 25 times as fast as the handout. 66 % of NumPy's step
+at one thread are matrix products. With OpenBLAS for AVX2 it was 0.88, 1.01 and 21 times.
 """
 
 import argparse
