@@ -148,7 +148,7 @@ def seconds(value: float) -> str:
 
 def _unbroken(text: str) -> str:
     """Return `text` with its numbers kept from breaking over two lines."""
-    return re.sub(r"(\d) (?=\d{3}\b|%|s\b|min\b|h\b)", "\\1\u00a0", text)
+    return re.sub(r"(\d) (?=\d{3}\b|%|s\b|min\b|h\b|entries\b)", "\\1\u00a0", text)
 
 
 def _with_list(path: Path, table: str) -> str:
