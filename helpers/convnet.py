@@ -163,11 +163,9 @@ def softmax_loss(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndar
         )
     columns = np.arange(batch_size)
     shifted = scores - scores.max(axis=0)
-    exponentials = np.exp(shifted)
-    sums = exponentials.sum(axis=0)
     # log p = score - log Σ exp(score): no logarithm of a probability that has rounded to zero.
-    cost = np.mean(np.log(sums) - shifted[labels, columns])
-    probabilities = exponentials / sums
+    cost = np.mean(np.log(np.exp(shifted).sum(axis=0)) - shifted[labels, columns])
+    probabilities = softmax(scores)
     derivative = probabilities / scores.dtype.type(batch_size)
     derivative[labels, columns] -= scores.dtype.type(1 / batch_size)
     return float(cost), probabilities, derivative
@@ -307,8 +305,6 @@ def parallel_conv_net(
     total = sum(len(labels) for _, labels in parts)
     shares = [len(labels) / total for _, labels in parts]
     results = [run.result() for run in runs]
-    if len(results) == 1:
-        return results[0]
     costs, gradients = zip(*results, strict=True)
     cp = {name: _mean(shares, [cost[name] for cost in costs]) for name in costs[0]}
     param_grad = {

@@ -9,7 +9,6 @@ All functions keep the number type of their arguments: float32 to train, float64
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import product
 
 import numpy as np
@@ -72,12 +71,7 @@ def window_slices(
     `images[:, rows, columns]` then holds that one pixel of every window: an array
     `[channels, *size, batch]`, where `size` is the `output_size`. Pad the images before.
     """
-    return _window_slices(pair(kernel_size), pair(stride), tuple(size))
-
-
-@cache  # in a step on a single image, making slices anew takes a tenth of the time
-def _window_slices(kernel_size, stride, size):
-    return tuple(product(*map(_slices, kernel_size, stride, size)))
+    return tuple(product(*map(_slices, pair(kernel_size), pair(stride), size)))
 
 
 def _slices(kernel_size: int, stride: int, count: int) -> list[slice]:

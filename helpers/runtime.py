@@ -69,7 +69,8 @@ def _keep_freed_memory() -> None:
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, 2**31 - 1)
         # The same for worker processes that are started from here on.
-        os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+        os.environ |= {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0"}
+        os.environ["MALLOC_TRIM_THRESHOLD_"] = str(2**31 - 1)
 
 
 def set_seed(seed: int) -> None:

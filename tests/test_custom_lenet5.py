@@ -7,6 +7,7 @@ import ast
 import json
 import re
 from itertools import product
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pytest
@@ -638,6 +639,38 @@ def test_one_seed_and_a_hopeless_rate_still_give_a_true_page(tmp_path, capsys):
     whole = run_whole(tmp_path, num_seeds=1, learning_rates=[1e-9])
     assert whole["run"].results["paper"]["test_error_deviation"] is None
     assert "says little" in whole["compare"]("ReLU")
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "words"),
+    [
+        ((0.9920, 0.9914, 0.9881), "our mean is no worse"),  # 95 images; as floats, above 0.0095
+        ((0.9905, 0.9910, 0.9899), "our best seed reaches it, our mean does not"),
+        ((0.9904, 0.9904, 0.9904), "none of our seeds reaches"),
+    ],
+)
+def test_the_verdict_on_the_paper_counts_whole_images(accuracies, words):
+    errors = [1 - accuracy for accuracy in accuracies]
+    names = {"outcomes": {"paper": SimpleNamespace(errors=errors)}, "test_labels": range(10_000)}
+    names |= {"mnist": SimpleNamespace(is_real=True), "num_seeds": 3, "num_epochs": 1}
+    names |= {"with_deviation": str, "percent": str, "display": print, "Markdown": str}
+    assert words in execute(NOTEBOOK, "summary-words", **names)["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "chosen", "words"),
+    [
+        ([1, 2, 3], {"a": 2, "b": 2}, ["No variant chose a rate at an end"]),
+        ([1, 2, 3], {"a": 1, "b": 2, "c": 3}, ["At an end of the range for a, c:"]),
+        ([1], {"a": 1}, []),
+    ],
+)
+def test_a_choice_at_an_end_of_the_range_is_told(rates, chosen, words):
+    shown = []
+    names = {"learning_rates": rates, "chosen": chosen}
+    execute(NOTEBOOK, "select-words", **names, display=shown.append, Markdown=str)
+    assert len(shown) == len(words)
+    assert all(word in text for word, text in zip(words, shown, strict=True))
 
 
 def test_validation_images_are_not_trained_on(network):

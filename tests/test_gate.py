@@ -293,3 +293,11 @@ def test_a_parameters_cell_holds_literals_only(project, source, reason):
     cell(notebook, "parameters").source = source
     with pytest.raises(catalogue.CatalogueError, match=re.escape(reason)):
         catalogue.parameters_of(notebook)
+
+
+@pytest.mark.parametrize("folder", ["home", "root", "tmp", "Users", "content"])
+def test_paths_of_a_machine_are_told_from_addresses(folder):
+    for shown in (f"/{folder}/ann", f"in /{folder}/.cache", rf"C:\{folder}\ann"):
+        assert gate.MACHINE_PATH.search(shown), shown
+    for shown in (f"https://example.org/{folder}/ann", f"build/{folder}/x", f"/{folder} "):
+        assert not gate.MACHINE_PATH.search(shown), shown

@@ -9,7 +9,7 @@ import torch
 from cells import execute
 from torch import nn
 
-from helpers import checks, data, training
+from helpers import checks, data, runtime, training
 from helpers.checks import CheckError
 from helpers.parameters import ParameterError
 
@@ -77,6 +77,20 @@ def test_counted_work_is_what_hooks_count():
             layer.register_forward_hook(add)
         model(torch.rand(1, 784))
         assert names["work"][pooling] == total
+
+
+def test_layers_are_timed_with_the_gradients_that_training_computes():
+    names = network()
+    models = {pooling: names["LeNet5"](pooling) for pooling in ("max", "no")}
+    asked = {layer: [] for layer in models["max"].network}
+    for layer, seen in asked.items():
+        layer.register_forward_pre_hook(lambda _, X, seen=seen: seen.append(X[0].requires_grad))
+    names |= {"models": models, "train_set": (torch.zeros(2, 784, dtype=torch.uint8),)}
+    names |= {"batch_size": 2, "device": torch.device("cpu")}
+    times = execute("hw7", "time", **names, training=training, runtime=runtime)["seconds"]
+    assert len(times["max"]) == 13 and len(times["no"]) == 11
+    # None by the image, as a row and reshaped; both pooling layers are one module.
+    assert [any(seen) for seen in asked.values()] == [False, False] + 10 * [True]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ CHECKSUMS = {"MNIST": MNIST_CHECKSUM, "CIFAR-10": CIFAR10_CHECKSUM}
 PROVENANCE = ("parameters", "dataset", "device", "versions", "seed", "seconds", "date")
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 PROGRESS = re.compile(r"\r|█|\d+%\|")
-MACHINE_PATH = re.compile(r"(?<![\w.])(/(home|tmp|Users|content)/\w|/root/|[A-Z]:\\Users)")
+FOLDERS = "|".join(("home", "root", "tmp", "Users", "content"))  # where people and Colab keep files
+MACHINE_PATH = re.compile(rf"(?<![\w.])(/|[A-Z]:\\)({FOLDERS})[/\\][\w.]")
 
 
 def result_bundles(notebook: NotebookNode) -> list[dict]:
