@@ -72,7 +72,7 @@ def mnist(dataset: str = "auto") -> ImageDataset:
 
     `dataset`: "mnist" is the real set or a `DataError`; "stand-in" is scikit-learn's digits,
     enlarged; "auto" is the real set if it can be had, else the stand-in, whose `source` says why.
-    A damaged file in the folder that the user named is a `DataError` in either case.
+    A folder that the user named and that is missing or damaged is a `DataError` in either case.
     Source of the real set: LeCun, Cortes, Burges, The MNIST database of handwritten digits, 1998.
     """
     parameters.choice("dataset", dataset, MNIST_CHOICES)
@@ -92,7 +92,8 @@ def cifar10(dataset: str = "auto") -> ImageDataset:
 
     `dataset`: "cifar10" is the real set or a `DataError`; "stand-in" is a generated set of ten
     textured shapes; "auto" is the real set if it can be had, else the stand-in, whose `source`
-    says why. A damaged file in the folder that the user named is a `DataError` in either case.
+    says why. A folder that the user named and that is missing or damaged is a `DataError` in
+    either case.
     Source of the real set: Krizhevsky, Learning multiple layers of features from tiny images, 2009.
     """
     parameters.choice("dataset", dataset, CIFAR10_CHOICES)
@@ -153,7 +154,7 @@ def _find(real: _RealSet) -> ImageDataset:
     """Return the real set; raises `_NotFound` with every place that was tried."""
     attempts = []
     if named := os.environ.get(FOLDER_VARIABLE):
-        place, folder = f"the folder named by {FOLDER_VARIABLE}", Path(named).expanduser()
+        place, folder = f"the folder named by {FOLDER_VARIABLE}", _named_folder(named)
         try:
             return _checked(real, real.read(folder), f"Read from {place}.")
         except Absent as reason:
@@ -179,6 +180,22 @@ def _find(real: _RealSet) -> ImageDataset:
     except (Absent, Damaged) as reason:
         attempts.append(_Attempt("the downloaded files", str(reason), str(folder)))
     raise _NotFound(attempts)
+
+
+def _named_folder(named: str) -> Path:
+    """Return the folder that the user named; a `DataError` if there is none, whatever was chosen.
+
+    Going on to the network, or to the stand-in, would hide a slip of the pen.
+    """
+    folder = Path(os.path.expanduser(named))
+    if not folder.is_dir():
+        problem = "is a file" if folder.exists() else "does not exist"
+        raise DataError(
+            f"{FOLDER_VARIABLE} = {named!r}: it must name a folder, and {folder} {problem}. "
+            "Correct it, or unset it to use the cache folder and the network.",
+            [(f"the folder named by {FOLDER_VARIABLE}", f"it {problem}")],
+        )
+    return folder
 
 
 def _checked(real: _RealSet, parts: tuple[Part, Part], source: str) -> ImageDataset:

@@ -23,11 +23,14 @@ RESULTS_MIME = "application/vnd.cnn-homework.run+json"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib")
 
 
-def select_device(name: str = "auto") -> torch.device:
+def select_device(name: str | torch.device = "auto", parameter: str = "device") -> torch.device:
     """Return the torch device called `name`; "auto" is the first CUDA GPU, or else the CPU.
 
-    Raises `ParameterError` for a name that torch does not know or a device that is not there.
+    Raises `ParameterError`, which names the `parameter`, for a name that torch does not know or a
+    device that is not there.
     """
+    if isinstance(name, torch.device):  # a cell that ends in `device = …` can then be run again
+        name = str(name)
     available = ["cpu"]
     available += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     available += ["mps"] if torch.backends.mps.is_available() else []
@@ -37,7 +40,7 @@ def select_device(name: str = "auto") -> torch.device:
     names = {"cuda": "cuda:0"} if "cuda:0" in available else {}
     if not isinstance(name, str) or names.get(name, name) not in available:
         shown = ", ".join(map(repr, ["auto", *available]))
-        raise ParameterError("device", name, f"one of {shown} on this machine")
+        raise ParameterError(parameter, name, f"one of {shown} on this machine")
     return torch.device(names.get(name, name))
 
 
