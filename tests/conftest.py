@@ -11,6 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
+import kinds  # noqa: E402
 import nbformat  # noqa: E402
 import pytest  # noqa: E402
 from catalogue import Project  # noqa: E402
@@ -25,7 +26,11 @@ TITLE = f"""# A sample
 [Open in Colab]({COLAB}/{ADDRESS}/blob/main/notebooks/sample.ipynb) ·
 [Download this notebook](https://raw.githubusercontent.com/{ADDRESS}/main/notebooks/sample.ipynb)
 
-A formula, $\\sqrt{{2}}$, and a citation {{cite:p}}`lecun1998gradient`."""
+A formula, $\\sqrt{{2}}$, and a numbered one that has equation (1) for its name:
+
+$$
+a^2 + b^2 = c^2 \\tag{{1}}
+$$"""
 
 BOOTSTRAP = f"""try:
     from helpers import runtime
@@ -37,7 +42,8 @@ fail = False  # raise an error
 dataset = "auto"  # the data"""
 
 # A run that trains nothing: its data set only claims to be MNIST, which is all the gate can see.
-SETUP = """import numpy as np
+SETUP = """# @title Show the imports and the data
+import numpy as np
 from helpers import data, runtime
 
 images = np.zeros((2, 1, 28, 28), np.uint8)
@@ -55,11 +61,28 @@ BODY = """if fail:
 print(f"{steps} steps")
 run.record("model", {"steps": steps, "test_accuracy": 0.99, "train_seconds": 1.5})"""
 
-FIGURE = """import matplotlib.pyplot as plt
+FIGURE = """# @title Show the code of this figure
+import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(figsize=(4, 3))
 axes.plot(range(steps))
 plt.show()"""
+
+CAPTION = "**Figure 1.** A line."
+
+SOLUTION = """<details>
+<summary>Answer</summary>
+
+It *is* a line, $y = x$:
+
+```python
+y = x
+```
+
+</details>"""
+
+FINISH = """# @title Show how the results are recorded
+run.finish()"""
 
 CATALOGUE = """[sample]
 title = "A sample"
@@ -86,23 +109,26 @@ targets = []
 
 def sample_notebook() -> nbformat.NotebookNode:
     """Return a notebook of the project's format that runs in a second."""
-    figure = {"mystnb": {"figure": {"caption": "A line.", "name": "sample-line"}}}
-    return new_notebook(
+    figure = {"tags": ["report"], "mystnb": {"image": {"alt": "A rising line"}}}
+    notebook = new_notebook(
         cells=[
             new_markdown_cell(TITLE, id="title"),
             new_code_cell(BOOTSTRAP, id="bootstrap", metadata={"tags": ["remove-cell"]}),
             new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
-            new_code_cell(SETUP, id="setup"),
-            new_code_cell(BODY, id="body"),
+            new_code_cell(SETUP, id="setup", metadata={"tags": ["set-up"]}),
+            new_code_cell(BODY, id="body", metadata={"tags": ["answer"]}),
             new_code_cell(FIGURE, id="figure", metadata=figure),
+            new_markdown_cell(CAPTION, id="figure-caption"),
+            new_markdown_cell(SOLUTION, id="solution"),
             new_markdown_cell("## Summary\n\nIt ran.", id="summary"),
-            new_code_cell("run.finish()", id="finish"),
+            new_code_cell(FINISH, id="finish", metadata={"tags": ["report"]}),
         ],
         metadata={
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
         },
     )
+    return kinds.with_kinds("sample", notebook)
 
 
 def make_project(root: Path) -> Project:

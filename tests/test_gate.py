@@ -205,7 +205,7 @@ def test_a_changed_source_is_refused_and_its_cell_named(project, name):
     path = project.source("sample")
     source = catalogue.read_notebook(path)
     if name == "figure":
-        cell(source, name).metadata["mystnb"]["figure"]["caption"] = "Another caption."
+        cell(source, name).metadata["mystnb"]["image"]["alt"] = "Another line"
     else:
         cell(source, name).source += "\n"
     nbformat.write(source, path)

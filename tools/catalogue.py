@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 INJECTED = "injected-parameters"
+TITLE = re.compile(r"\A# @title\b[^\n]*\n*")  # what Colab and the site say of a folded cell
 COMPARISONS = ("equal", "minimum", "above", "maximum", "below", "near", "count", "present")
 
 
@@ -158,20 +160,28 @@ def own_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if INJECTED not in tags(cell)]
 
 
+def what_decides_the_page(cell: NotebookNode) -> list:
+    """Return all of a cell that its page or its folding hangs on: the same in an executed copy."""
+    folding = {key: cell.metadata[key] for key in ("cellView", "jupyter") if key in cell.metadata}
+    page = [cell.cell_type, cell.id, cell.source, tags(cell), cell.metadata.get("mystnb", {})]
+    return [*page, folding] if folding else page
+
+
 def source_hash(notebook: NotebookNode) -> str:
     """Return the SHA-256 of a notebook's cells: kind, name, source, tags and page settings.
 
     The same for a source and for its executed copy.
     """
-    return _hash(
-        [cell.cell_type, cell.id, cell.source, tags(cell), cell.metadata.get("mystnb", {})]
-        for cell in own_cells(notebook)
-    )
+    return _hash(what_decides_the_page(cell) for cell in own_cells(notebook))
 
 
 def code_hash(notebook: NotebookNode) -> str:
-    """Return the SHA-256 of the code cells alone: what decides the results."""
-    return _hash([c.id, c.source] for c in own_cells(notebook) if c.cell_type == "code")
+    """Return the SHA-256 of the code cells alone: what decides the results.
+
+    A folded cell's title is prose: a better one must not cost a run.
+    """
+    cells = [cell for cell in own_cells(notebook) if cell.cell_type == "code"]
+    return _hash([cell.id, TITLE.sub("", cell.source)] for cell in cells)
 
 
 def helpers_hash(root: Path) -> str:

@@ -21,6 +21,7 @@ from catalogue import (
     read_notebook,
     source_hash,
     tags,
+    what_decides_the_page,
 )
 from nbformat import NotebookNode
 
@@ -170,11 +171,8 @@ def _source_faults(copy: NotebookNode, source: NotebookNode) -> Iterator[str]:
 
 
 def _changed_cells(copy: NotebookNode, source: NotebookNode) -> list[str]:
-    def by_id(notebook: NotebookNode) -> dict[str, tuple]:
-        return {
-            cell.id: (cell.cell_type, cell.source, tags(cell), cell.metadata.get("mystnb", {}))
-            for cell in own_cells(notebook)
-        }
+    def by_id(notebook: NotebookNode) -> dict[str, list]:
+        return {cell.id: what_decides_the_page(cell) for cell in own_cells(notebook)}
 
     here, there = by_id(copy), by_id(source)
     changed = [name for name in dict.fromkeys([*there, *here]) if here.get(name) != there.get(name)]

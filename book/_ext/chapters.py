@@ -1,0 +1,51 @@
+"""What a page needs beyond MyST-NB: folded cells that say what they hold, and captions."""
+
+import re
+from html import escape
+
+from docutils import nodes
+from myst_nb.sphinx_ import HideCodeCellNode
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx.writers.html5 import HTML5Translator
+
+CAPTION = re.compile(r"Figure \d+\.")
+
+
+class Captions(SphinxTransform):
+    """Mark a paragraph that begins "**Figure 3.**" directly below a code cell as its caption."""
+
+    default_priority = 500
+
+    def apply(self) -> None:
+        """Give each such paragraph the class `cell-caption`."""
+        for paragraph in self.document.findall(nodes.paragraph):
+            above = paragraph.previous_sibling()
+            if not isinstance(above, nodes.container) or above.get("nb_element") != "cell_code":
+                continue
+            begins = paragraph.children[0] if paragraph.children else None
+            if isinstance(begins, nodes.strong) and CAPTION.fullmatch(begins.astext()):
+                paragraph["classes"].append("cell-caption")
+
+
+def visit_folded(translator: HTML5Translator, node: HideCodeCellNode) -> None:
+    """Open a folded cell. MyST-NB's own summary is read out as "Toggle hidden content"."""
+    translator.body.append(
+        '<details class="folded">\n<summary>'
+        f'<span class="collapsed">{escape(node["prompt_show"])}</span>'
+        f'<span class="expanded">{escape(node["prompt_hide"])}</span>'
+        "</summary>\n"
+    )
+
+
+def depart_folded(translator: HTML5Translator, node: HideCodeCellNode) -> None:
+    """Close a folded cell."""
+    translator.body.append("</details>\n")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension with Sphinx."""
+    app.setup_extension("myst_nb")
+    app.add_node(HideCodeCellNode, override=True, html=(visit_folded, depart_folded))
+    app.add_transform(Captions)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
