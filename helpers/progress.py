@@ -1,5 +1,6 @@
 """One line of progress that a notebook replaces as work goes on, and a log collects as lines."""
 
+import threading
 import time
 
 from IPython import get_ipython
@@ -43,6 +44,48 @@ class Progress:
             self._handle = display(_Line(line), display_id=True)
         else:
             self._handle.update(_Line(line))
+
+
+class JointProgress:
+    """One line for several pieces of work, which may run side by side, instead of a line for each.
+
+    `total` counts the units of all pieces together.
+    """
+
+    def __init__(self, what: str, total: int):
+        self._line = Progress(what, total)
+        self._total = total
+        self._done = 0
+        self._start = time.monotonic()
+        self._lock = threading.Lock()
+
+    def piece(self) -> "Piece":
+        """Return the progress of one piece, to be used in place of a `Progress`."""
+        return Piece(self)
+
+    def _add(self, units: int) -> None:
+        with self._lock:
+            self._done += units
+            self._line.update(self._done)
+            if self._done == self._total:
+                seconds = time.monotonic() - self._start
+                self._line.finish(f"{self._total:,} steps in {seconds:.0f} s")
+
+
+class Piece:
+    """The part of a `JointProgress` that one piece of work brings forward."""
+
+    def __init__(self, whole: JointProgress):
+        self._whole = whole
+        self._done = 0
+
+    def update(self, done: int, note: str = "") -> None:
+        """Say that `done` units of this piece are done; one of many pieces adds no note."""
+        self._whole._add(done - self._done)
+        self._done = done
+
+    def finish(self, line: str) -> None:
+        """Say nothing: the line belongs to all pieces."""
 
 
 class _Line(str):
