@@ -185,9 +185,10 @@ def code_hash(notebook: NotebookNode) -> str:
 
 
 def helpers_hash(root: Path) -> str:
-    """Return the SHA-256 of the helpers package's sources."""
-    files = sorted((root / "helpers").glob("*.py"))
-    return _hash([file.name, file.read_text(encoding="utf-8")] for file in files)
+    """Return the SHA-256 of the sources of the helpers package and its subpackages."""
+    package = root / "helpers"
+    files = {file.relative_to(package).as_posix(): file for file in package.rglob("*.py")}
+    return _hash([name, files[name].read_text(encoding="utf-8")] for name in sorted(files))
 
 
 def parameters_of(notebook: NotebookNode) -> dict[str, object]:
