@@ -109,11 +109,12 @@ targets = []
 
 def sample_notebook() -> nbformat.NotebookNode:
     """Return a notebook of the project's format that runs in a second."""
+    removed = {"tags": ["bootstrap", "remove-cell"]}
     figure = {"tags": ["report"], "mystnb": {"image": {"alt": "A rising line"}}}
     notebook = new_notebook(
         cells=[
             new_markdown_cell(TITLE, id="title"),
-            new_code_cell(BOOTSTRAP, id="bootstrap", metadata={"tags": ["remove-cell"]}),
+            new_code_cell(BOOTSTRAP, id="bootstrap", metadata=removed),
             new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
             new_code_cell(SETUP, id="setup", metadata={"tags": ["set-up"]}),
             new_code_cell(BODY, id="body", metadata={"tags": ["answer"]}),
