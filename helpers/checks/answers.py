@@ -10,7 +10,7 @@ import re
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FunctionType
 
@@ -119,12 +119,15 @@ def undisturbed() -> Iterator[None]:
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    # A mode for the device costs time in each call of torch, so it is used where it is needed.
+    elsewhere = torch.get_default_device().type != "cpu"
+    on_cpu = torch.device("cpu") if elsewhere else nullcontext()
     random.seed(0)
     np.random.seed(0)
     torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
+        with on_cpu, torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         random.setstate(states[0])
