@@ -10,12 +10,15 @@ from IPython.display import display
 class Progress:
     """Shows how far `total` units of work have come: one live line in a notebook, lines in a log.
 
+    `done` of them were done before, by a run that was interrupted.
+
     In Jupyter and Colab the line is rewritten in place, so that a published page keeps only the
     last one. Anywhere else a line is printed every `log_seconds`.
     """
 
-    def __init__(self, what: str, total: int, *, log_seconds: float = 10.0):
+    def __init__(self, what: str, total: int, *, done: int = 0, log_seconds: float = 10.0):
         self.what = what
+        self._before = done
         self.total = total
         # A kernel can rewrite an output; a terminal or a log cannot.
         self._live = getattr(get_ipython(), "kernel", None) is not None
@@ -28,7 +31,8 @@ class Progress:
         now = time.monotonic()
         if now - self._last >= self._every:
             self._last = now
-            left = (now - self._start) / max(done, 1) * (self.total - done)
+            pace = (now - self._start) / max(done - self._before, 1)
+            left = pace * (self.total - done)
             bar = "█" * (20 * done // self.total) + "░" * (20 - 20 * done // self.total)
             line = f"{self.what} {bar} {done:,} of {self.total:,}, about {left:.0f} s left"
             self._show(f"{line}; {note}" if note else line)
