@@ -20,8 +20,9 @@ from helpers import checkpoints
 from helpers.checkpoints import Checkpoint
 from helpers.checkpoints import remove_checkpoints as remove_checkpoints
 from helpers.checkpoints import save_atomically as save_atomically
+from helpers.errors import ReaderError
 from helpers.fingerprints import Reader, Unreadable
-from helpers.progress import Progress
+from helpers.progress import Piece, Progress
 from helpers.runtime import Stopwatch
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -40,12 +41,14 @@ class History:
     """What `train` saw.
 
     `steps` are the display steps, and `curves` maps "<set>_loss" and "<set>_accuracy" to one value
-    for each of them (accuracies are fractions of 1). Times are in seconds: `train_seconds` for the
-    gradient steps, `evaluation_seconds` for the display steps, `setup_seconds` for capturing.
+    for each of them (accuracies are fractions of 1). `losses` are those of the training batches,
+    one for each gradient step. Times are in seconds: `train_seconds` for the gradient steps,
+    `evaluation_seconds` for the display steps, `setup_seconds` for capturing.
     """
 
     steps: list[int] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     setup_seconds: float = 0.0
@@ -55,7 +58,7 @@ class History:
         return self.curves[curve][-1]
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(ReaderError, RuntimeError):
     """The training loss stopped being finite at step `step`; `history` holds what came before."""
 
     def __init__(self, name: str, step: int, loss: float, settings: str, history: History):
@@ -121,6 +124,7 @@ def train(
     measure: Measure | None = None,
     checkpoint_folder: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
+    progress: Progress | Piece | None = None,
 ) -> History:
     """Train `model` in place for `steps` gradient steps and return its `History`.
 
@@ -133,7 +137,8 @@ def train(
     `schedule` gives the learning rate of step 0, 1, …; without it the optimizer's own stays.
     `augment` changes a raw training batch, drawing from the generator it is given; `preprocess`
     turns a raw batch into the model's input. `autocast` is the dtype of mixed precision.
-    `seed` fixes order and augmentation (initialisation is the model's own).
+    `seed` fixes order and augmentation (initialisation is the model's own). `progress` is told how
+    far the training is; without it, the training has a line of its own.
 
     With `checkpoint_folder`, progress is saved there every `checkpoint_seconds`, in a file that
     belongs to this training: to its code, data, settings, random state and first step. When its
@@ -181,7 +186,8 @@ def train(
             update.capture()
         history.setup_seconds += setup.seconds
 
-    progress = Progress(name, steps, done=step)
+    progress = progress or Progress(name, steps, done=step)
+    progress.update(step)
 
     def display_step() -> None:
         with Stopwatch(device) as watch:
@@ -210,6 +216,7 @@ def train(
             first = int(bad[0])
             described = ", ".join(f"{key} {value}" for key, value in settings.items())
             raise TrainingDiverged(name, step + first, losses[first].item(), described, history)
+        history.losses += losses.tolist()
         step = stop
         if step % display_every == 0 or step == steps:
             display_step()

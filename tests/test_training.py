@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers import training
+from helpers.progress import JointProgress
 
 
 def problem(count: int = 400, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -261,3 +262,11 @@ def test_progress_counts_the_time_left_from_where_it_goes_on(monkeypatch, capsys
     now[0] += 10.0
     bar.update(950)
     assert "about 10 s left" in capsys.readouterr().out
+
+
+def test_the_loss_of_every_step_is_kept_and_progress_can_be_shared(capsys):
+    whole = JointProgress("two trainings", 40)
+    losses = [run(network(), steps=20, progress=whole.piece()).losses for _ in range(2)]
+    assert losses[0] == losses[1] and len(losses[0]) == 20
+    assert losses[0][-1] < losses[0][0]
+    assert "two trainings: 40 steps" in capsys.readouterr().out
