@@ -49,7 +49,7 @@ class Run:
     def expect(self, *which: int) -> None:
         """Compare the loss, the accuracy, or both."""
         right = self._means(self._logits(self.images))
-        what = ("the mean loss", "the accuracy")
+        what = ("evaluate, mean loss", "evaluate, accuracy")
         for i in which:
             mistakes = ((words, pair[i]) for words, pair in self._mistakes(right))
             expect(
