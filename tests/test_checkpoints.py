@@ -760,6 +760,16 @@ def test_a_folder_that_is_a_file_is_named_before_training(tmp_path, monkeypatch)
     assert not taken
 
 
+def test_a_full_disk_is_told_in_one_sentence(tmp_path, monkeypatch):
+    def full(content, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_atomically", full)
+    words = r"the checkpoint .*M-.*\.pt cannot be written \(No space left on device\)"
+    with pytest.raises(checkpoints.CheckpointError, match=words):
+        resumable(checkpoint_folder=tmp_path)
+
+
 class Malicious:
     def __reduce__(self):
         return os.mkdir, ("planted",)
