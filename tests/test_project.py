@@ -51,6 +51,15 @@ def test_the_citation_is_readable():
     assert citation["repository-code"] == Project().address()[0]
 
 
+@pytest.mark.parametrize("page", ["README.md", "book/running.md", ".ci/run"])
+def test_a_command_that_a_page_names_is_one_of_the_makefiles(page):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"(?m)^([a-z]+):.*## ", makefile))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`)make(?: [A-Z]+=\S+)* ([a-z]+)", text, re.MULTILINE)
+    assert named and set(named) <= targets
+
+
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=["lint", "format"])
 def test_ruff_is_content(arguments):
     run = subprocess.run(
