@@ -113,7 +113,9 @@ def sample_notebook() -> nbformat.NotebookNode:
     notebook = new_notebook(
         cells=[
             new_markdown_cell(TITLE, id="title"),
-            new_code_cell(BOOTSTRAP, id="bootstrap", metadata={"tags": ["remove-cell"]}),
+            new_code_cell(
+                BOOTSTRAP, id="bootstrap", metadata={"tags": ["bootstrap", "remove-cell"]}
+            ),
             new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
             new_code_cell(SETUP, id="setup", metadata={"tags": ["set-up"]}),
             new_code_cell(BODY, id="body", metadata={"tags": ["answer"]}),

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import editions
 from catalogue import Entry, Project, look_up
 
 COLAB = "https://colab.research.google.com/github"
@@ -28,6 +29,7 @@ def generated(project: Project) -> dict[Path, str]:
     if not project.is_scratch:
         readme = project.root / "README.md"
         files[readme] = _with_list(readme, badge_list(project))
+        files |= editions.generated(project)
     return files
 
 
@@ -35,6 +37,7 @@ def write(project: Project) -> None:
     """Write every generated file whose text has changed."""
     for path, text in generated(project).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -46,7 +49,9 @@ def table_of_contents(project: Project) -> str:
         lines += ["- caption: The homeworks", "  chapters:"]
         lines += [f"  - file: {chapter}" for chapter in chapters]
     lines += ["- caption: About", "  chapters:"]
-    lines += [f"  - file: {page}" for page in ("results", "running", "data", "references")]
+    lines += [
+        f"  - file: {page}" for page in ("results", "running", "teaching", "data", "references")
+    ]
     return "\n".join(lines) + "\n"
 
 

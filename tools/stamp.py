@@ -35,6 +35,7 @@ def stamp_text(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
         (r"colab\.research\.google\.com/github/", "/blob/", "/"),
         (r"raw\.githubusercontent\.com/", "/", "/"),
         (r"git\+https://github\.com/", "@", ""),
+        (r"https://github\.com/", "/blob/", "/"),
     ):
         pattern = rf"({before}){old_slug}{between}{re.escape(old_ref)}{after or end}"
         text = re.sub(pattern, rf"\g<1>{new_slug}{between}{new_ref}{after}", text)
