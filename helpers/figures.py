@@ -10,6 +10,7 @@ from cycler import cycler
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 # Okabe and Ito's eight colours, black last, and their yellow darkened so that lines show on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C7A00", "#000000")
@@ -168,6 +169,44 @@ def scatter_classes(
         )
     if legend:
         ax.legend(title="class", ncols=2, fontsize=8, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+
+
+def layer_diagram(
+    ax: Axes, stages: Sequence[tuple[str, Sequence[int]]], *, title: str | None = None
+) -> None:
+    """Draw a network in `ax` from left to right: what it computes, and the size of each result.
+
+    `stages` are pairs of the operation that leads to a result ("" for the input) and the shape of
+    that result for one image: `[channels, height, width]` is drawn as a pile of maps to scale,
+    `[features]` as a bar whose height grows with the logarithm of their number.
+    """
+    tallest = max(shape[1] for _, shape in stages if len(shape) == 3)
+    x = 0.0
+    for index, (operation, shape) in enumerate(stages):
+        color = COLORS[0] if len(shape) == 3 else COLORS[2]
+        if len(shape) == 3:
+            channels, height, width = shape
+            shift = 0.03 * (min(channels, 16) - 1)  # more than sixteen maps look like sixteen
+            offsets = np.linspace(shift, 0, min(channels, 16))  # the last one lies in front
+            sizes = (width / tallest, height / tallest)
+        else:
+            shift, offsets = 0.0, [0.0]
+            sizes = (0.1, 0.25 + 0.2 * np.log10(shape[0]))
+        for offset in offsets:
+            corner = (x + offset, offset - sizes[1] / 2)
+            ax.add_patch(
+                Rectangle(corner, *sizes, facecolor="white", edgecolor=color, linewidth=1.0)
+            )
+        middle = x + (sizes[0] + shift) / 2
+        size = " × ".join(map(str, shape))
+        ax.text(middle, sizes[1] / 2 + shift + 0.06, size, ha="center", va="bottom", fontsize=8)
+        if index:
+            arrow = {"arrowstyle": "->", "color": "#555555"}
+            ax.annotate("", (x - 0.08, 0), (x - 0.62, 0), arrowprops=arrow)
+            ax.text(x - 0.35, -0.1, operation, ha="center", va="top", fontsize=7.5)
+        x += sizes[0] + shift + 0.7
+    ax.set(xlim=(-0.15, x - 0.5), ylim=(-0.7, 1.2), aspect="equal", title=title)
+    ax.axis("off")
 
 
 def table(

@@ -6,11 +6,6 @@ augmentation, forward, backward, update) is captured once as a CUDA graph and re
 of LeNet's size are bound by kernel launches, not by arithmetic.
 """
 
-import hashlib
-import json
-import os
-import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -21,7 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.progress import Progress
+from helpers import checkpoints
+from helpers.checkpoints import Checkpoint
+from helpers.checkpoints import remove_checkpoints as remove_checkpoints
+from helpers.checkpoints import save_atomically as save_atomically
+from helpers.errors import ReaderError
+from helpers.fingerprints import Reader, Unreadable
+from helpers.progress import Piece, Progress
 from helpers.runtime import Stopwatch
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -40,12 +41,14 @@ class History:
     """What `train` saw.
 
     `steps` are the display steps, and `curves` maps "<set>_loss" and "<set>_accuracy" to one value
-    for each of them (accuracies are fractions of 1). Times are in seconds: `train_seconds` for the
-    gradient steps, `evaluation_seconds` for the display steps, `setup_seconds` for capturing.
+    for each of them (accuracies are fractions of 1). `losses` are those of the training batches,
+    one for each gradient step. Times are in seconds: `train_seconds` for the gradient steps,
+    `evaluation_seconds` for the display steps, `setup_seconds` for capturing.
     """
 
     steps: list[int] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     setup_seconds: float = 0.0
@@ -55,7 +58,7 @@ class History:
         return self.curves[curve][-1]
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(ReaderError, RuntimeError):
     """The training loss stopped being finite at step `step`; `history` holds what came before."""
 
     def __init__(self, name: str, step: int, loss: float, settings: str, history: History):
@@ -121,6 +124,7 @@ def train(
     measure: Measure | None = None,
     checkpoint_folder: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
+    progress: Progress | Piece | None = None,
 ) -> History:
     """Train `model` in place for `steps` gradient steps and return its `History`.
 
@@ -133,13 +137,20 @@ def train(
     `schedule` gives the learning rate of step 0, 1, …; without it the optimizer's own stays.
     `augment` changes a raw training batch, drawing from the generator it is given; `preprocess`
     turns a raw batch into the model's input. `autocast` is the dtype of mixed precision.
-    `seed` fixes order and augmentation (initialisation is the model's own).
+    `seed` fixes order and augmentation (initialisation is the model's own). `progress` is told how
+    far the training is; without it, the training has a line of its own.
 
-    With `checkpoint_folder`, progress is saved there at most every `checkpoint_seconds`, and a
-    call with the same arguments goes on from it to the very result of an uninterrupted run.
+    With `checkpoint_folder`, progress is saved there every `checkpoint_seconds`, in a file that
+    belongs to this training: to its code, data, settings, random state and first step. When its
+    process is gone before `remove_checkpoints` was called, the same training in another process
+    says so and goes on from the file, to the very result of an uninterrupted run; a training that
+    was whole is taken over whole. In the process that finished it, a training trains again. One
+    that could not go on to the same result says why and trains without checkpoints, and so does
+    one whose file another process holds.
 
-    Raises `ValueError` for arguments that do not fit each other, and `TrainingDiverged` as soon as
-    a loss that is not finite is noticed.
+    Raises `ValueError` for arguments that do not fit each other, `TrainingDiverged` as soon as a
+    loss that is not finite is noticed, and `CheckpointError` for a checkpoint that cannot be read
+    or written.
     """
     _validate(images, labels, steps, batch_size, display_every)
     if measure is None:
@@ -156,33 +167,27 @@ def train(
         "seed": seed,
         "optimizer": _describe(optimizer),
     }
-    checkpoint = None
-    if checkpoint_folder is not None:
-        if schedule is not None:
-            settings["learning rates"] = [schedule(t) for t in range(0, steps, max(1, steps // 8))]
-        mark = _fingerprint(
-            model, images[:8], labels[:8], loss_function, preprocess, augment, autocast, settings
-        )
-        checkpoint = Path(checkpoint_folder) / f"{name}-{mark}.pt"
-
     history = History()
-    generator = torch.Generator(device).manual_seed(seed)
-    step = 0
-    if checkpoint is not None and checkpoint.exists():
-        step = _restore(checkpoint, model, optimizer, generator, history)
-
     update = _Update(
         model, optimizer, images, labels, batch_size, loss_function, preprocess, augment, autocast,
-        generator,
+        torch.Generator(device).manual_seed(seed),
     )  # fmt: skip
+    order = BatchOrder(len(labels), batch_size, seed, device)
+    checkpoint, step = None, 0
+    if checkpoint_folder is not None:
+        mark = _fingerprint(update, order, settings, schedule, evaluation, measure, name)
+        checkpoint = mark and _hold(checkpoint_folder, name, mark)
+    if checkpoint is not None:
+        step = _take_up(checkpoint, update, history, name, steps)
+        checkpoint.start_clock(checkpoint_seconds)
+
     if device.type == "cuda":
         with Stopwatch(device) as setup:
             update.capture()
         history.setup_seconds += setup.seconds
 
-    order = _BatchOrder(len(labels), batch_size, seed, device)
-    progress = Progress(name, steps)
-    saved = time.monotonic()
+    progress = progress or Progress(name, steps, done=step)
+    progress.update(step)
 
     def display_step() -> None:
         with Stopwatch(device) as watch:
@@ -201,6 +206,9 @@ def train(
         with Stopwatch(device) as watch:
             for t in range(step, stop):
                 update(order(t), None if schedule is None else schedule(t))
+                if checkpoint is not None and checkpoint.is_due():
+                    stop = t + 1
+                    break
             losses = update.take_losses(stop - step)
         history.train_seconds += watch.seconds
         bad = torch.nonzero(~losses.isfinite())
@@ -208,14 +216,15 @@ def train(
             first = int(bad[0])
             described = ", ".join(f"{key} {value}" for key, value in settings.items())
             raise TrainingDiverged(name, step + first, losses[first].item(), described, history)
+        history.losses += losses.tolist()
         step = stop
         if step % display_every == 0 or step == steps:
             display_step()
-        due = time.monotonic() - saved >= checkpoint_seconds or step == steps
-        if checkpoint is not None and due:
-            _save(checkpoint, step, model, optimizer, generator, history)
-            saved = time.monotonic()
+        if checkpoint is not None and (checkpoint.is_due() or step == steps):
+            checkpoint.save(_content(step, update, history))
         progress.update(step, f"loss {losses.mean().item():.4f}")
+    if checkpoint is not None:
+        checkpoint.complete = True
     progress.finish(
         f"{steps:,} steps, {history.train_seconds:.1f} s of training and "
         f"{history.evaluation_seconds:.1f} s of evaluation"
@@ -223,29 +232,36 @@ def train(
     return history
 
 
-def save_atomically(content: object, path: str | Path) -> None:
-    """Save tensors and plain containers of them at `path`, whole or not at all.
+class BatchOrder:
+    """The order in which `train` takes the images: `order(step)` are the indices of a batch.
 
-    Raises the `OSError` of a folder that cannot be written; an older file then stays as it was.
+    `BatchOrder(count, batch_size, seed, device)` cuts one endless row of permutations of
+    0 … `count` - 1 into pieces of `batch_size`, across the borders of epochs. For step 0, 1, … it
+    returns int64 indices `[batch_size]` on `device`. The permutation of an epoch follows from the
+    seed and its number alone, so that a loop of one's own takes the same batches as `train`, and a
+    resumed run finds its place without a state.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
+    def __init__(self, count: int, batch_size: int, seed: int, device: torch.device | str = "cpu"):
+        self.count, self.batch_size, self.seed, self.device = count, batch_size, seed, device
+        self._known: dict[int, Tensor] = {}
 
-def remove_checkpoints(folder: str | Path) -> None:
-    """Delete the checkpoints of finished runs in `folder`, so that a rerun trains afresh."""
-    for path in Path(folder).glob("*.pt"):
-        path.unlink()
+    def __call__(self, step: int) -> Tensor:
+        epoch, start = divmod(step * self.batch_size, self.count)
+        stop = start + self.batch_size
+        if stop <= self.count:
+            return self._permutation(epoch)[start:stop]
+        rest = self._permutation(epoch)[start:], self._permutation(epoch + 1)[: stop - self.count]
+        return torch.cat(rest)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch not in self._known:
+            state = np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(state[0]) >> 1)
+            permutation = torch.randperm(self.count, generator=generator).to(self.device)
+            self._known = {key: self._known[key] for key in self._known if key == epoch - 1}
+            self._known[epoch] = permutation
+        return self._known[epoch]
 
 
 class _Update:
@@ -307,7 +323,7 @@ class _Update:
         """Run a few steps and undo them: kernels are chosen, buffers exist, nothing has changed."""
         was_there = [(tensor, tensor.clone()) for tensor in self._state()]
         known = {id(tensor) for tensor, _ in was_there}
-        random_state = self.generator.get_state(), _random_states(self.images.device)
+        random_state = self.generator.get_state(), checkpoints.random_states(self.images.device)
         self.model.train()
         for _ in range(WARM_UP_STEPS):
             self.step()
@@ -321,7 +337,7 @@ class _Update:
                     tensor.zero_()
         self.position.zero_()
         self.generator.set_state(random_state[0])
-        _set_random_states(self.images.device, random_state[1])
+        checkpoints.set_random_states(self.images.device, random_state[1])
 
     def capture(self) -> None:
         """Record the step as a CUDA graph whose learning rate can still be set."""
@@ -353,35 +369,6 @@ class _Update:
         return tensors
 
 
-class _BatchOrder:
-    """The indices of batch 0, 1, …: positions of one endless row of permutations.
-
-    The permutation of an epoch follows from the seed and its number alone, so a resumed run needs
-    no state to find the same batches.
-    """
-
-    def __init__(self, count: int, batch_size: int, seed: int, device: torch.device):
-        self.count, self.batch_size, self.seed, self.device = count, batch_size, seed, device
-        self._known: dict[int, Tensor] = {}
-
-    def __call__(self, step: int) -> Tensor:
-        epoch, start = divmod(step * self.batch_size, self.count)
-        stop = start + self.batch_size
-        if stop <= self.count:
-            return self._permutation(epoch)[start:stop]
-        rest = self._permutation(epoch)[start:], self._permutation(epoch + 1)[: stop - self.count]
-        return torch.cat(rest)
-
-    def _permutation(self, epoch: int) -> Tensor:
-        if epoch not in self._known:
-            state = np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)
-            generator = torch.Generator().manual_seed(int(state[0]) >> 1)
-            permutation = torch.randperm(self.count, generator=generator).to(self.device)
-            self._known = {key: self._known[key] for key in self._known if key == epoch - 1}
-            self._known[epoch] = permutation
-        return self._known[epoch]
-
-
 def _validate(
     images: Tensor, labels: Tensor, steps: int, batch_size: int, display_every: int
 ) -> None:
@@ -404,73 +391,111 @@ def _describe(optimizer: torch.optim.Optimizer) -> str:
 
 
 def _fingerprint(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    loss_function: LossFunction,
-    preprocess: Callable[[Tensor], Tensor],
-    augment: Augmentation | None,
-    autocast: torch.dtype | None,
+    update: "_Update",
+    order: BatchOrder,
     settings: Mapping[str, object],
-) -> str:
-    """Return twelve hex digits that change with the settings, the data and what the code computes.
+    schedule: Schedule | None,
+    evaluation: Mapping[str, tuple[Tensor, Tensor]],
+    measure: Measure,
+    name: str,
+) -> str | None:
+    """Return the fingerprint of a training; None, having said why, if it cannot be resumed."""
+    model, optimizer, images, labels = update.model, update.optimizer, update.images, update.labels
 
-    A checkpoint must not be taken up by a network whose code was edited meanwhile, so the logits of
-    the untrained network and their loss go into it: they depend on architecture, initialisation,
-    input and loss function.
-    """
-    if augment is not None:
-        images = augment(images, torch.Generator(images.device).manual_seed(0))
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        logits = model(preprocess(images))
-        loss = loss_function(logits, labels)
-    model.train(was_training)
-    environment = [torch.__version__, str(images.device), str(autocast), torch.get_num_threads()]
-    digest = hashlib.sha256(
-        json.dumps([settings, environment, str(model)], sort_keys=True).encode()
-    )
-    for tensor in (logits.float(), loss.float(), labels):
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]
+    def take_first_step() -> object:
+        rates = [None if schedule is None else float(schedule(t)) for t in range(settings["steps"])]
+        update(order(0), rates[0])
+        gradients = [parameter.grad for parameter in model.parameters()]
+        tensors = [*model.parameters(), *model.buffers()]
+        return rates, update.take_losses(1), gradients, tensors, optimizer.state
+
+    parts = {
+        "helpers.training": [_Update, BatchOrder, evaluate, train.__code__],
+        "settings": [settings, update.autocast],
+        "environment": checkpoints.environment(images.device),
+        "training data": [images, labels],
+        "evaluation data": evaluation,
+        "model": model,
+        "optimizer": optimizer,
+        "loss function": update.loss_function,
+        "preprocessing": update.preprocess,
+        "augmentation": [update.augment, update.generator],
+        "schedule": schedule,
+        "measure": measure,
+    }
+    data = [images, labels, *(tensor for pair in evaluation.values() for tensor in pair)]
+    modes = [(module, module.training) for module in model.modules()]
+    model.train()
+    try:
+        return checkpoints.fingerprint(
+            parts, data=data, saved=_saved(update), device=images.device, take_step=take_first_step
+        )
+    except (checkpoints.NotResumable, Unreadable) as reason:
+        print(f"{name}: trained without checkpoints, because {reason}", flush=True)
+        return None
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
+def _saved(update: "_Update") -> list[object]:
+    """Return the objects that are brought back by what `_content` holds."""
+    model, optimizer = update.model, update.optimizer
+    held = Reader()
+    for module in model.modules():
+        held.digest([module._parameters, module._buffers])
+    # Not what is looked up by them, parameters: the optimizer may have some that the model has not.
+    held.digest(list(optimizer.state.values()))
+    for group in optimizer.param_groups:
+        held.digest([value for key, value in group.items() if key != "params"])
+    containers = [optimizer.state, optimizer.param_groups, *optimizer.param_groups]
+    return [*held.objects, *containers, update.generator]
 
 
-def _set_random_states(device: torch.device, states: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
+def _hold(folder: str | Path, name: str, fingerprint: str) -> Checkpoint | None:
+    """Return the checkpoint of a training; None, having said why, if another process has it."""
+    checkpoint = checkpoints.hold(folder, name, fingerprint)
+    if checkpoint is None:
+        print(
+            f"{name}: trained without checkpoints, because another process holds that of the "
+            f"same training in {folder}",
+            flush=True,
+        )
+    return checkpoint
 
 
-def _save(path, step, model, optimizer, generator, history) -> None:
-    content = {
+def _content(step: int, update: "_Update", history: History) -> dict[str, object]:
+    return {
         "step": step,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "generator": generator.get_state(),
-        "random": _random_states(generator.device),
+        "model": update.model.state_dict(),
+        # Also those that the network keeps out of its state_dict.
+        "buffers": dict(update.model.named_buffers()),
+        "optimizer": update.optimizer.state_dict(),
+        "generator": update.generator.get_state(),
+        "random": checkpoints.random_states(update.images.device),
         "history": asdict(history),
     }
-    save_atomically(content, path)
 
 
-def _restore(path, model, optimizer, generator, history) -> int:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise RuntimeError(
-            f"the checkpoint {path} cannot be read ({error}); delete it to train from the start"
-        ) from error
-    model.load_state_dict(content["model"])
-    optimizer.load_state_dict(content["optimizer"])
-    generator.set_state(content["generator"])
-    _set_random_states(generator.device, content["random"])
+def _take_up(
+    checkpoint: Checkpoint, update: "_Update", history: History, name: str, steps: int
+) -> int:
+    """Bring everything to where the checkpoint was saved, say so, and return the step.
+
+    Without a saved state, that is step 0.
+    """
+    content = checkpoint.load()
+    if content is None:
+        return 0
+    update.model.load_state_dict(content["model"])
+    with torch.no_grad():
+        for key, buffer in update.model.named_buffers():
+            buffer.copy_(content["buffers"][key])
+    update.optimizer.load_state_dict(content["optimizer"])
+    update.generator.set_state(content["generator"])
+    checkpoints.set_random_states(update.images.device, content["random"])
     history.__dict__.update(content["history"])
-    return content["step"]
+    step = content["step"]
+    how = "taken over whole from" if step == steps else f"goes on from step {step:,} of {steps:,},"
+    print(f"{name}: {how} {checkpoint.path}; delete this file to train from the start", flush=True)
+    return step

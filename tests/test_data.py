@@ -467,6 +467,42 @@ def test_named_folder_comes_before_the_cache(folder, small_mnist, tmp_path):
     assert data.mnist("mnist").source == "Read from the folder named by CNN_HOMEWORK_DATA."
 
 
+@pytest.mark.parametrize("load, name", [(data.mnist, "mnist"), (data.cifar10, "cifar10")])
+def test_a_named_folder_that_is_not_there_is_said_at_once(monkeypatch, tmp_path, load, name):
+    def refuse(*_):
+        raise AssertionError("went on to the network")
+
+    monkeypatch.setattr(data, "download", refuse)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for named, folder, problem in [
+        (str(tmp_path / "Dta"), tmp_path / "Dta", "does not exist"),
+        ("~/Dta", tmp_path / "Dta", "does not exist"),
+        ("~nobody-here/x", "~nobody-here/x", "does not exist"),
+        (str(tmp_path / "file"), tmp_path / "file", "is a file"),
+    ]:
+        monkeypatch.setenv("CNN_HOMEWORK_DATA", named)
+        for choice in ("auto", name):
+            with pytest.raises(data.DataError) as caught:
+                load(choice)
+            assert str(caught.value) == (
+                f"CNN_HOMEWORK_DATA = {named!r}: it must name a folder, and {folder} {problem}. "
+                "Correct it, or unset it to use the cache folder and the network."
+            )
+    assert not load("stand-in").is_real  # which needs no files
+
+
+@pytest.mark.parametrize("named", ["~/My Data/MNIST and CIFAR", "{home}/My Data/MNIST and CIFAR"])
+def test_the_named_folder_may_start_at_home_and_keeps_its_capitals(
+    monkeypatch, tmp_path, small_mnist, named
+):
+    home = tmp_path / "Home"
+    write_mnist(home / "My Data" / "MNIST and CIFAR", small_mnist[0])
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("CNN_HOMEWORK_DATA", named.format(home=home))
+    assert data.mnist("mnist").source == "Read from the folder named by CNN_HOMEWORK_DATA."
+
+
 @pytest.mark.parametrize(
     "load, name, mirrors", [(data.mnist, "mnist", (0, 1)), (data.cifar10, "cifar10", (2, 3))]
 )

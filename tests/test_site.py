@@ -88,6 +88,31 @@ def test_faults_of_pages_are_noticed(sample_site, published_once, tmp_path):
     assert [fault.split(":")[0] for fault in faults] == ["notebooks/sample"] * 2 + ["data"]
 
 
+def test_a_folded_cells_summary_says_what_is_inside_and_is_its_name(sample_site):
+    text = (sample_site / "notebooks" / "sample.html").read_text(encoding="utf-8")
+    assert (
+        '<details class="folded">\n<summary><span class="collapsed">Show the code of this figure'
+        in text
+    )
+    assert text.count('<details class="folded">') == 3
+    # A label would be read out in place of what the summary shows.
+    assert not re.findall(r"<summary[^>]*aria", text) and "Toggle hidden content" not in text
+    assert "# @title" not in text
+
+
+def test_only_a_caption_looks_like_one(sample_site):
+    text = (sample_site / "notebooks" / "sample.html").read_text(encoding="utf-8")
+    assert '<p class="cell-caption"><strong>Figure 1.</strong> A line.</p>' in text
+    assert text.count("cell-caption") == 1
+
+
+def test_markdown_in_a_folded_solution_is_shown_as_such(sample_site):
+    text = (sample_site / "notebooks" / "sample.html").read_text(encoding="utf-8")
+    solution = text[text.index("<summary>Answer</summary>") :].split("</details>")[0]
+    assert "<em>is</em>" in solution and "highlight-python" in solution
+    assert r'<span class="math notranslate nohighlight">\(y = x\)</span>' in solution
+
+
 def test_pages_fetch_nothing_from_elsewhere(sample_site):
     for page in sample_site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")

@@ -1,12 +1,5 @@
 """The training loop: what it computes, that it repeats itself and survives interruption."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers import training
+from helpers.progress import JointProgress
 
 
 def problem(count: int = 400, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,7 +65,7 @@ def test_the_loop_equals_a_loop_written_out():
     model = network()
     torch.manual_seed(5)  # dropout
     run(model, steps=15)
-    plain, order = network(), training._BatchOrder(400, 32, 7, torch.device("cpu"))
+    plain, order = network(), training.BatchOrder(400, 32, 7, torch.device("cpu"))
     torch.manual_seed(5)
     optimizer = sgd(plain)
     plain.train()
@@ -94,13 +88,13 @@ def test_same_seed_same_trajectory_other_seed_another():
 
 
 def test_each_epoch_sees_every_image_once_in_a_new_order():
-    order = training._BatchOrder(100, 30, 3, torch.device("cpu"))
+    order = training.BatchOrder(100, 30, 3, torch.device("cpu"))
     row = torch.cat([order(step) for step in range(10)])
     assert all(len(order(step)) == 30 for step in range(10))
     for epoch in range(3):
         assert sorted(row[100 * epoch : 100 * (epoch + 1)].tolist()) == list(range(100))
     assert not torch.equal(row[:100], row[100:200])
-    assert torch.equal(order(4), training._BatchOrder(100, 30, 3, torch.device("cpu"))(4))
+    assert torch.equal(order(4), training.BatchOrder(100, 30, 3, torch.device("cpu"))(4))
 
 
 def test_evaluate_equals_one_pass_and_leaves_the_mode():
@@ -147,7 +141,7 @@ def test_warm_up_before_capture_changes_nothing(kind):
         )  # fmt: skip
         if warm:
             update.warm_up()
-        order = training._BatchOrder(400, 32, 7, torch.device("cpu"))
+        order = training.BatchOrder(400, 32, 7, torch.device("cpu"))
         model.train()
         for step in range(10):
             update(order(step), None)
@@ -170,7 +164,7 @@ def test_captured_steps_equal_eager_steps():
         )  # fmt: skip
         if capture:
             update.capture()
-        order = training._BatchOrder(400, 32, 7, images.device)
+        order = training.BatchOrder(400, 32, 7, images.device)
         for step in range(20):
             update(order(step), 0.05 / (1 + step))
         results.append(weights(model).cpu())
@@ -226,118 +220,6 @@ def test_images_and_labels_of_different_length_are_named():
         )  # fmt: skip
 
 
-# --- Interruption ---------------------------------------------------------------------------------
-
-KILLED = """
-import sys, time, torch
-sys.path[:0] = {paths!r}
-from test_training import network, run, sgd, shift, weights
-from helpers import training
-torch.set_num_threads(1)
-if {slow}:
-    inner = training._Update.step
-    def step(self):
-        time.sleep(0.01)
-        inner(self)
-    training._Update.step = step
-model = network()
-torch.manual_seed(5)
-history = run(model, steps=300, augment=shift, name="killed", checkpoint_folder={folder!r},
-              checkpoint_seconds=0.0)
-torch.save((weights(model), history.steps, history.curves), {result!r})
-"""
-
-
-def interruptible(tmp_path: Path, folder: str, *, slow: bool) -> list[str]:
-    here = Path(__file__).parent
-    code = KILLED.format(
-        paths=[str(here), str(here.parent)],
-        slow=slow,
-        folder=str(tmp_path / folder),
-        result=str(tmp_path / f"{folder}.pt"),
-    )
-    return [sys.executable, "-c", code]
-
-
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
-    subprocess.run(interruptible(tmp_path, "whole", slow=False), check=True, timeout=120)
-    killed = subprocess.Popen(interruptible(tmp_path, "killed", slow=True))
-    deadline = time.monotonic() + 100
-    while not list(tmp_path.glob("killed/killed-*.pt")):
-        assert killed.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.3)
-    os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    saved = torch.load(next(tmp_path.glob("killed/killed-*.pt")), weights_only=True)
-    assert 0 < saved["step"] < 300
-    subprocess.run(interruptible(tmp_path, "killed", slow=False), check=True, timeout=120)
-    expected, steps, curves = torch.load(tmp_path / "whole.pt", weights_only=True)
-    resumed, resumed_steps, resumed_curves = torch.load(tmp_path / "killed.pt", weights_only=True)
-    assert torch.equal(resumed, expected)
-    assert resumed_steps == steps and resumed_curves == curves
-
-
-def finished_checkpoint(folder: Path, **changes) -> set[Path]:
-    run(changes.pop("model", None) or network(), name="M", checkpoint_folder=folder, **changes)
-    return set(folder.glob("M-*.pt"))
-
-
-def test_other_settings_or_another_network_do_not_take_up_a_checkpoint(tmp_path):
-    class Edited(nn.Sequential):
-        def forward(self, X):
-            return super().forward(X) * 2
-
-    torch.manual_seed(0)
-    edited = Edited(*network().children())
-    for change in (
-        {"seed": 8},
-        {"batch_size": 16},
-        {"model": edited},
-        {"schedule": lambda t: 0.01},
-        {"augment": shift},
-        {"loss_function": lambda logits, y: F.cross_entropy(logits, y, label_smoothing=0.1)},
-    ):
-        folder = tmp_path / str(next(iter(change)))
-        assert len(finished_checkpoint(folder)) == 1
-        assert len(finished_checkpoint(folder)) == 1  # the same run finds its own
-        assert len(finished_checkpoint(folder, **change)) == 2, change
-
-
-def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
-    first = network()
-    run(first, name="M", checkpoint_folder=tmp_path)
-    monkeypatch.setattr(training._Update, "step", lambda self: pytest.fail("trained again"))
-    second = network()
-    history = run(second, name="M", checkpoint_folder=tmp_path)
-    assert torch.equal(weights(first), weights(second))
-    assert history.steps == [0, 20, 40, 60]
-    training.remove_checkpoints(tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    (path,) = finished_checkpoint(tmp_path)
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(RuntimeError, match="cannot be read.*delete it"):
-        finished_checkpoint(tmp_path)
-
-
-def test_a_full_disk_keeps_the_older_file(tmp_path, monkeypatch):
-    path = tmp_path / "weights.pt"
-    training.save_atomically({"a": torch.ones(2)}, path)
-
-    def full(content, file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        training.save_atomically({"a": torch.zeros(2)}, path)
-    assert [p.name for p in tmp_path.iterdir()] == ["weights.pt"]
-    assert torch.equal(torch.load(path, weights_only=True)["a"], torch.ones(2))
-
-
 def test_own_measures_take_the_place_of_loss_and_accuracy():
     @torch.no_grad()
     def measure(model, images, labels):
@@ -349,22 +231,42 @@ def test_own_measures_take_the_place_of_loss_and_accuracy():
     assert len(set(history.curves["test_spread"])) == 4
 
 
-@pytest.mark.parametrize("change", ["learning_rates", "autocast"])
-def test_a_checkpoint_of_other_rates_or_another_precision_is_not_taken_up(tmp_path, change):
-    class RatesOfMany(torch.optim.SGD):
-        def __init__(self, model, learning_rates):
-            super().__init__(model.parameters(), lr=0.01)
-            self.param_groups[0]["learning_rates"] = learning_rates
+@pytest.mark.parametrize("steps, shown", [(50, [0, 20, 40, 50]), (40, [0, 20, 40]), (7, [0, 7])])
+def test_the_last_step_is_evaluated_once_and_with_the_last_weights(steps, shown):
+    model = network()
+    history = run(model, steps=steps)
+    assert history.steps == shown
+    loss, accuracy = training.evaluate(model, *problem(100, seed=1))
+    assert history.final("test_loss") == loss and history.final("test_accuracy") == accuracy
+    assert len(history.curves["test_loss"]) == len(shown)
 
-    def checkpoints(rates, autocast):
-        model = network()
-        run(
-            model, RatesOfMany(model, rates), autocast=autocast,
-            checkpoint_folder=tmp_path, checkpoint_seconds=0,
-        )  # fmt: skip
-        return len(list(tmp_path.glob("*.pt")))
 
-    assert checkpoints([0.1, 0.2], None) == 1
-    assert checkpoints([0.1, 0.2], None) == 1
-    other = ([0.1, 0.3], None) if change == "learning_rates" else ([0.1, 0.2], torch.bfloat16)
-    assert checkpoints(*other) == 2
+@pytest.mark.parametrize("autocast, expected", [(None, torch.float32), (torch.bfloat16,) * 2])
+def test_autocast_is_the_precision_of_training_and_of_nothing_else(autocast, expected):
+    seen = {True: set(), False: set()}
+
+    def loss_function(logits, y):
+        seen[torch.is_grad_enabled()].add(logits.dtype)
+        return F.cross_entropy(logits, y)
+
+    model = network()
+    run(model, steps=3, autocast=autocast, loss_function=loss_function)
+    assert seen == {True: {expected}, False: {torch.float32}}
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+def test_progress_counts_the_time_left_from_where_it_goes_on(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr("helpers.progress.time.monotonic", lambda: now[0])
+    bar = training.Progress("M", 1000, done=900, log_seconds=0.0)
+    now[0] += 10.0
+    bar.update(950)
+    assert "about 10 s left" in capsys.readouterr().out
+
+
+def test_the_loss_of_every_step_is_kept_and_progress_can_be_shared(capsys):
+    whole = JointProgress("two trainings", 40)
+    losses = [run(network(), steps=20, progress=whole.piece()).losses for _ in range(2)]
+    assert losses[0] == losses[1] and len(losses[0]) == 20
+    assert losses[0][-1] < losses[0][0]
+    assert "two trainings: 40 steps" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,6 +150,35 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
     path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
 
 
+def rewrite_cells(path: Path, change: Callable[[dict, str], str]) -> bool:
+    """Rewrite the cells of a notebook's file; tell whether any has changed.
+
+    `change` takes a cell, as it stands in the file, and its source, and returns the new source.
+    Every other byte is left alone, but for the hashes that an executed copy records of its source:
+    one that held goes on holding.
+    """
+    content = path.read_bytes().decode("utf-8")
+    raw, before = json.loads(content), nbformat.reads(content, as_version=4)
+    changed = False
+    for cell in raw["cells"]:
+        text = "".join(cell["source"])
+        new = change(cell, text)
+        if new != text:
+            cell["source"] = new.splitlines(True)
+            changed = True
+    if not changed:
+        return False
+    after = nbformat.reads(json.dumps(raw), as_version=4)
+    recorded = raw["metadata"].get("provenance", {})
+    for key, hash_of in (("source_sha256", source_hash), ("code_sha256", code_hash)):
+        if recorded.get(key) == hash_of(before):
+            recorded[key] = hash_of(after)
+    text = json.dumps(raw, indent=1, ensure_ascii=False) + "\n"
+    line_end = "\r\n" if "\r\n" in content else "\n"
+    path.write_bytes(text.replace("\n", line_end).encode("utf-8"))
+    return True
+
+
 def tags(cell: NotebookNode) -> list[str]:
     """Return a cell's tags."""
     return cell.metadata.get("tags", [])
@@ -185,9 +214,10 @@ def code_hash(notebook: NotebookNode) -> str:
 
 
 def helpers_hash(root: Path) -> str:
-    """Return the SHA-256 of the helpers package's sources."""
-    files = sorted((root / "helpers").glob("*.py"))
-    return _hash([file.name, file.read_text(encoding="utf-8")] for file in files)
+    """Return the SHA-256 of the sources of the helpers package and its subpackages."""
+    package = root / "helpers"
+    files = {file.relative_to(package).as_posix(): file for file in package.rglob("*.py")}
+    return _hash([name, files[name].read_text(encoding="utf-8")] for name in sorted(files))
 
 
 def parameters_of(notebook: NotebookNode) -> dict[str, object]:

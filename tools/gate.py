@@ -2,7 +2,8 @@
 
 Jupyter Book shows stored outputs, tracebacks included, without complaint; this is what protects
 the site. A copy passes only when it is an undisturbed run of today's source, with the published
-parameters, on the real data set, that reached every target.
+parameters, on the real data set, that reached every target; and the prose around the copies only
+when its numbers and statements are those of the results (tools/prose.py).
 """
 
 import json
@@ -11,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 
+import prose
 from catalogue import (
     INJECTED,
     CatalogueError,
@@ -81,7 +83,7 @@ def book_faults(project: Project) -> list[str]:
             for file in sorted(files)
             if file.stem not in published
         ]
-    return faults
+    return faults + prose.faults(project)
 
 
 def results_of(copy: NotebookNode) -> dict:
@@ -252,7 +254,7 @@ def main() -> int:
     for fault in faults:
         print(f"✗ {fault}")
     if not faults:
-        print(f"✓ {len(project.published())} executed copies may be shown")
+        print(f"✓ {len(project.published())} executed copies and the prose may be shown")
     return 1 if faults else 0
 
 

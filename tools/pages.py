@@ -1,10 +1,11 @@
-"""The parts of the book that follow from what is published: contents, chapter lists, results."""
+"""The parts of the book that follow from what is published: contents, results, and the lists that
+stand as blocks in pages which a person writes (tools/prose.py puts them there)."""
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-import editions
 from catalogue import Entry, Project, look_up
 
 COLAB = "https://colab.research.google.com/github"
@@ -20,24 +21,17 @@ most targets are missed."""
 
 
 def generated(project: Project) -> dict[Path, str]:
-    """Return the text of every generated file of a project, by path."""
-    files = {
+    """Return the text of every file that is generated as a whole, by path."""
+    return {
         project.toc: table_of_contents(project),
         project.book / "results.md": results_page(project),
-        project.book / "index.md": _with_list(project.book / "index.md", chapter_list(project)),
     }
-    if not project.is_scratch:
-        readme = project.root / "README.md"
-        files[readme] = _with_list(readme, badge_list(project))
-        files |= editions.generated(project)
-    return files
 
 
 def write(project: Project) -> None:
     """Write every generated file whose text has changed."""
     for path, text in generated(project).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -82,6 +76,14 @@ def badge_list(project: Project) -> str:
             link = f"[{badge}]({COLAB}/{slug}/blob/{branch}/notebooks/{entry.name}.ipynb)"
         lines.append(f"| {name} | {entry.title} ({entry.course}) | {link} |")
     return "\n".join(lines)
+
+
+BLOCKS: dict[str, Callable[[Project], str]] = {"chapters": chapter_list, "notebooks": badge_list}
+
+
+def blocks(project: Project) -> dict[str, str]:
+    """Return the contents of every block, by the name that stands in its first comment."""
+    return {name: written(project) for name, written in BLOCKS.items()}
 
 
 def results_page(project: Project) -> str:
@@ -154,12 +156,3 @@ def seconds(value: float) -> str:
 def _unbroken(text: str) -> str:
     """Return `text` with its numbers kept from breaking over two lines."""
     return re.sub(r"(\d) (?=\d{3}\b|%|s\b|min\b|h\b|entries\b)", "\\1\u00a0", text)
-
-
-def _with_list(path: Path, table: str) -> str:
-    text = path.read_text(encoding="utf-8")
-    begin, end = "<!-- list: written by tools/pages.py -->", "<!-- end of list -->"
-    if text.count(begin) != 1 or text.count(end) != 1:
-        raise ValueError(f"{path.name} must hold the marks {begin!r} and {end!r} once each")
-    pattern = re.compile(re.escape(begin) + ".*" + re.escape(end), re.DOTALL)
-    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text)

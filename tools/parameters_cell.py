@@ -49,15 +49,16 @@ def declaration_of(notebook: NotebookNode) -> dict[str, Kind]:
 
 def _evaluated(name: str | None, expression: ast.expr) -> Kind:
     source = ast.unparse(expression)
+    shown = f"{name}={source}" if name else f"**{source}"
     try:
         kind = eval(source, dict(NAMES))
     except Exception as error:
         raise CatalogueError(
-            f"the declaration {name}={source} cannot be evaluated ({error}); "
+            f"the declaration {shown} cannot be evaluated ({error}); "
             f"it may use only literals, {' and '.join(NAMES)}"
         ) from None
     if name is None or not isinstance(kind, Kind):
-        raise CatalogueError(f"the declaration {name}={source} is no kind of parameter")
+        raise CatalogueError(f"the declaration {shown} is no kind of parameter")
     return kind
 
 

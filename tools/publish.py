@@ -18,7 +18,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import editions
 import pages
+import prose
 from catalogue import (
     CatalogueError,
     Entry,
@@ -69,7 +71,9 @@ def publish(project: Project, entry: Entry, resume: bool = False) -> None:
 def admit(project: Project, entry: Entry, copy: NotebookNode, at: Path) -> None:
     """Move a copy and its results into the book if the gate lets it pass, else raise `Refused`.
 
-    Prose that was changed in the source since the copy's run began is taken over.
+    Prose that was changed in the source since the copy's run began is taken over, and the new
+    numbers are written into it. A sentence that they make false does not undo the run: the gate
+    before the site refuses it until a person has rewritten it.
     """
     source = read_notebook(project.source(entry.name))
     if code_hash(copy) == code_hash(source):
@@ -78,7 +82,7 @@ def admit(project: Project, entry: Entry, copy: NotebookNode, at: Path) -> None:
     if faults:
         raise Refused("\n".join([*faults, f"the executed copy is {at}; the book has not changed"]))
     move(project, entry.name, copy)
-    pages.write(project)
+    write_pages(project)
 
 
 def move(project: Project, name: str, copy: NotebookNode) -> None:
@@ -103,6 +107,17 @@ def move(project: Project, name: str, copy: NotebookNode) -> None:
     finally:
         for file in new:
             file.unlink(missing_ok=True)
+
+
+def write_pages(project: Project) -> None:
+    """Write what follows from the published runs: contents, results, and the numbers in prose.
+
+    The student edition follows from the prose in turn.
+    """
+    pages.write(project)
+    prose.write(project)
+    if not project.is_scratch:
+        editions.write(project)
 
 
 def refresh(project: Project, entry: Entry) -> None:
@@ -136,7 +151,7 @@ def quick_book(project: Project) -> Project:
         if faults := run_faults(entry, copy):
             raise Refused("\n".join([*faults, f"the executed copy is {output}"]))
         move(scratch, entry.name, copy)
-    pages.write(scratch)
+    write_pages(scratch)
     return scratch
 
 
@@ -231,7 +246,7 @@ def book(project: Project, profile: str) -> Path:
             require_data(entry)
         action(project, entry)
         print("  published", flush=True)
-    pages.write(project)
+    write_pages(project)
     if faults := book_faults(project):
         raise Refused("\n".join(faults))
     return build_site(project)
@@ -267,6 +282,9 @@ def main(arguments: list[str] | None = None) -> int:
             publish(project, entry, options.resume)
         elif options.command == "accept":
             accept(project, project.entry(options.notebook), options.executed)
+        if options.command in ("run", "accept"):
+            if faults := prose.faults(project):
+                raise Refused("\n".join(["published; left to mend in the prose:", *faults]))
         else:
             if not has_links(project):
                 print(

@@ -9,13 +9,14 @@ hash that a copy records moves with it, so a fresh copy stays fresh and a stale 
 """
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
 
+import editions
 import pages
-from catalogue import Project, code_hash, read_notebook, source_hash
+import prose
+from catalogue import Project, rewrite_cells
 
 # GitHub allows letters, digits and single hyphens inside an account's name; "-owner-" is none.
 ADDRESS = re.compile(r"https://github\.com/([A-Za-z0-9](?:-?[A-Za-z0-9])*)/([\w.-]+?)(?:\.git)?/?")
@@ -42,30 +43,6 @@ def stamp_text(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
     return re.sub(rf"(https://github\.com/){old_slug}{end}", rf"\g<1>{new_slug}", text)
 
 
-def stamp_notebook(path: Path, old: tuple[str, str], new: tuple[str, str]) -> None:
-    """Stamp the cells of the notebook in the file `path`, and leave every other byte alone."""
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    for cell in raw["cells"]:
-        source = cell["source"]
-        text = source if isinstance(source, str) else "".join(source)
-        cell["source"] = stamp_text(text, old, new).splitlines(True)
-    path.write_text(_as_json(raw), encoding="utf-8", newline="\n")
-
-
-def stamp_copy(project: Project, name: str, old: tuple[str, str], new: tuple[str, str]) -> None:
-    """Stamp an executed copy, and let the hashes that it records follow its cells."""
-    path = project.copy(name)
-    before = read_notebook(path)
-    stamp_notebook(path, old, new)
-    after = read_notebook(path)
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    provenance = raw["metadata"]["provenance"]
-    for key, hash_of in (("source_sha256", source_hash), ("code_sha256", code_hash)):
-        if provenance[key] == hash_of(before):
-            provenance[key] = hash_of(after)
-    path.write_text(_as_json(raw), encoding="utf-8", newline="\n")
-
-
 def texts(project: Project) -> list[Path]:
     """Return the text files that may name the address; _config.yml, which owns it, is the last."""
     files = [project.root / "README.md", project.root / "CITATION.cff"]
@@ -80,20 +57,17 @@ def stamp(project: Project, url: str, ref: str) -> None:
     if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*", ref):
         raise StampError(f"--ref = {ref!r}: expected the name of a branch, tag or commit")
     old, new = project.address(), (f"https://github.com/{address[1]}/{address[2]}", ref)
-    for path in (project.root / "notebooks").glob("*.ipynb"):
-        stamp_notebook(path, old, new)
-    for entry in project.published():
-        stamp_copy(project, entry.name, old, new)
+    copies = [project.copy(entry.name) for entry in project.published()]
+    for path in (*(project.root / "notebooks").glob("*.ipynb"), *copies):
+        rewrite_cells(path, lambda cell, text: stamp_text(text, old, new))
     for path in texts(project):
         text = stamp_text(path.read_text(encoding="utf-8"), old, new)
         if path == project.config:
             text = re.sub(r"(?m)^(  branch\s*:\s*).*$", rf"\g<1>{ref}", text)
         path.write_text(text, encoding="utf-8", newline="\n")
     pages.write(project)
-
-
-def _as_json(raw: dict) -> str:
-    return json.dumps(raw, indent=1, ensure_ascii=False) + "\n"
+    prose.write(project)
+    editions.write(project)
 
 
 def main(arguments: list[str] | None = None) -> int:

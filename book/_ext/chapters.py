@@ -10,6 +10,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.writers.html5 import HTML5Translator
 
 CAPTION = re.compile(r"Figure \d+\.")
+TITLE = re.compile(r"\A# @title\b[^\n]*\n*")
 
 
 class Captions(SphinxTransform):
@@ -23,9 +24,24 @@ class Captions(SphinxTransform):
             above = paragraph.previous_sibling()
             if not isinstance(above, nodes.container) or above.get("nb_element") != "cell_code":
                 continue
-            begins = paragraph.children[0] if paragraph.children else None
+            begins = next((child for child in paragraph.children if child.astext()), None)
             if isinstance(begins, nodes.strong) and CAPTION.fullmatch(begins.astext()):
                 paragraph["classes"].append("cell-caption")
+
+
+class Titles(SphinxTransform):
+    """Leave the line "# @title …", which is for Colab, out of a cell whose summary repeats it."""
+
+    default_priority = 500
+
+    def apply(self) -> None:
+        """Cut the line from the source of each folded cell."""
+        for cell in self.document.findall(nodes.container):
+            if cell.get("nb_element") == "cell_code" and cell.get("hide_mode") == "input":
+                for block in cell.children[0].findall(nodes.literal_block):
+                    source = TITLE.sub("", block.astext())
+                    block.rawsource = source
+                    block.children = [nodes.Text(source)]
 
 
 def visit_folded(translator: HTML5Translator, node: HideCodeCellNode) -> None:
@@ -48,4 +64,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("myst_nb")
     app.add_node(HideCodeCellNode, override=True, html=(visit_folded, depart_folded))
     app.add_transform(Captions)
+    app.add_transform(Titles)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

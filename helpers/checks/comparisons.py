@@ -1,17 +1,10 @@
-"""Answer checks: each prints a line that begins with ✓, or raises and says what was expected."""
+"""Single comparisons: each prints a line that begins with ✓, or raises and says what came."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.errors import ReaderError
-
-
-class CheckError(ReaderError, AssertionError):
-    """An answer differs from what was expected."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"✗ {self}"]
+from helpers.checks.errors import CheckError
 
 
 def equal(what: str, got: object, expected: object) -> None:

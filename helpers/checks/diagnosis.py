@@ -1,0 +1,145 @@
+"""Say which mistake explains a wrong number or array.
+
+A mistake is a pair: what was done wrong, in words, and the value that an answer with this mistake
+gives. A check offers the mistakes that its exercise invites, `expect` adds those that are common to
+all arrays, and the first one that reproduces the answer is named:
+
+    expect("the mean", "3 numbers", got, 2.0, [("the sum is returned", 6.0)])
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+
+import numpy as np
+
+from helpers.checks.errors import CheckError
+
+Mistake = tuple[str, object]
+TOLERANCE = 1e-4  # of the largest expected value: single precision over a few dozen steps
+
+
+def as_array(what: str, value: object) -> np.ndarray:
+    """Return numbers, arrays, tensors or sequences of them in float64; `CheckError` for others."""
+    try:
+        return np.asarray(_plain(value), dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else shown[:80] + "…"
+        raise CheckError(f"{what}: expected numbers, got {shown}") from None
+
+
+def same(got: np.ndarray, expected: np.ndarray, tolerance: float = TOLERANCE) -> bool:
+    """Tell whether shapes agree and all values do, to `tolerance` of the largest expected one."""
+    if got.shape != expected.shape:
+        return False
+    bound = tolerance * np.abs(expected).max(initial=0.0)
+    return bool((np.abs(got - expected) <= bound).all())  # never true of NaN
+
+
+def expect(
+    what: str,
+    given: str,
+    got: object,
+    expected: object,
+    mistakes: Iterable[Mistake] = (),
+    *,
+    batch_size: int = 1,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Raise `CheckError` unless `got` is `expected`, naming the mistake that explains it.
+
+    `what` names the value and `given` what it was computed from. `mistakes` are looked at one by
+    one, and only when the values differ, so an iterator may compute them as they are asked for.
+    """
+    actual, wanted = as_array(what, got), as_array(what, expected)
+    if same(actual, wanted, tolerance):
+        return
+    hint = recognise(actual, mistakes) or recognise(actual, common_mistakes(wanted, batch_size))
+    raise CheckError(
+        f"{what} differ from the reference\n  given: {given}\n{_difference(actual, wanted)}"
+        if wanted.size > 1
+        else f"{what} is wrong\n  given: {given}\n{_difference(actual, wanted)}",
+        hint or relation(actual, wanted),
+    )
+
+
+def recognise(got: np.ndarray, mistakes: Iterable[Mistake]) -> str:
+    """Return the words of the first mistake whose value is `got`, or an empty text."""
+    for words, value in mistakes:
+        if same(got, np.asarray(_plain(value), dtype=np.float64)):
+            return words
+    return ""
+
+
+def common_mistakes(expected: np.ndarray, batch_size: int = 1) -> Iterator[Mistake]:
+    """Yield what goes wrong with any array; the first axis is that of the batch."""
+    yield "the sign is wrong", -expected
+    if batch_size > 1:
+        yield "a sum over the batch where the mean is asked for", expected * batch_size
+        yield "divided by the batch size once too often", expected / batch_size
+    if expected.ndim == 0:
+        return
+    yield "ReLU is applied, so that negative values are lost", np.maximum(expected, 0)
+    for a, b in combinations(range(expected.ndim), 2):
+        yield f"transposed: axes {a} and {b} are swapped", np.swapaxes(expected, a, b)
+    for axis in range(expected.ndim):
+        yield f"flipped: axis {axis} runs backwards", np.flip(expected, axis)
+        for shift in (1, -1):
+            yield f"off by one along axis {axis}", np.roll(expected, shift, axis)
+    for index, which in ((-1, "last"), (0, "first")):
+        if len(expected) > 1:
+            yield f"only the {which} of {len(expected)} is returned", expected[index]
+            yield f"only the {which} of {len(expected)} is returned", expected[[index]]
+    yield "the mean over the batch is returned, not one value for each", expected.mean(0)
+    yield "an axis of length 1 is missing", expected.squeeze()
+
+
+def relation(got: np.ndarray, expected: np.ndarray) -> str:
+    """Return how `got` relates to `expected` where that is simple: a factor, an offset, …"""
+    if not np.isfinite(got).all():
+        return "a division by zero, a logarithm of zero or an overflow"
+    if got.shape != expected.shape:
+        if same(got.ravel(), expected.ravel()):
+            return "the values are right and only the shape is not"
+        return ""
+    if not got.any():
+        return "nothing but zeros came: the result is never filled in"
+    used = expected != 0
+    if used.any():
+        ratio = got[used] / expected[used]
+        if same(ratio, np.full_like(ratio, np.median(ratio))) and same(got, got * used):
+            return f"a factor: every value is {np.median(ratio):.4g} times what it should be"
+    if expected.ndim == 0:
+        return ""
+    offset = got - expected
+    if same(offset, np.full_like(offset, offset.flat[0])):
+        return f"every value is off by {offset.flat[0]:+.4g}, as when a bias is missing"
+    channels = offset.mean(tuple(axis for axis in range(offset.ndim) if axis != 1), keepdims=True)
+    if offset.ndim > 1 and same(offset, np.broadcast_to(channels, offset.shape)):
+        return "each channel is off by a number of its own: its bias is missing or added twice"
+    if same(np.sort(got.ravel()), np.sort(expected.ravel())):
+        return "the values are right and their order is not"
+    return ""
+
+
+def _difference(got: np.ndarray, expected: np.ndarray) -> str:
+    if got.shape != expected.shape:
+        return f"  expected: shape {expected.shape}\n  got: shape {got.shape}"
+    if expected.size <= 10:
+        return f"  expected: {_show(expected)}\n  got: {_show(got)}"
+    error = np.where(np.isfinite(got), np.abs(got - expected), np.inf)
+    worst = np.unravel_index(np.argmax(error), error.shape)
+    wrong = int((error > TOLERANCE * np.abs(expected).max()).sum())
+    where = f"at index {tuple(map(int, worst))} ({wrong} of {got.size} values differ)"
+    return f"  expected: {expected[worst]:.5g} {where}\n  got: {got[worst]:.5g}"
+
+
+def _show(values: np.ndarray) -> str:
+    return np.array2string(values, precision=5, separator=", ", max_line_width=100)
+
+
+def _plain(value: object) -> object:
+    """Turn tensors, also inside a list or tuple, into what NumPy takes."""
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value

@@ -1,0 +1,216 @@
+"""The check of `evaluate`: mean loss and accuracy of a network on a whole set."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from helpers.checks.answers import attempt
+from helpers.checks.diagnosis import as_array, expect
+from helpers.checks.errors import CheckError
+from helpers.checks.hw7.reference import (
+    Witness,
+    bytes_and_labels,
+    randomize,
+    require_unchanged,
+    small_networks,
+)
+from helpers.checks.parts import Check
+
+evaluate = Check("evaluate", "loss and accuracy agree with the reference on 3 networks")
+
+LOSS, ACCURACY = 0, 1
+
+
+class Run:
+    """One call of the answer on `count` images, and the reference for it.
+
+    About half of the labels are the reference's own predictions; the last five are as wrong as can
+    be, so that a last batch that is smaller than the others shows when it is weighted wrongly.
+    """
+
+    def __init__(self, answer: Callable, name: str, network: nn.Module, count: int):
+        self.images, labels = bytes_and_labels(count)
+        self.reference = copy.deepcopy(network).double()
+        logits = self._logits(self.images)
+        self.labels = torch.where(labels < 5, labels, logits.argmax(1))
+        self.labels[-5:] = logits[-5:].argmin(1)
+        self.given = f"{name}, {count} images"
+        self.network = network
+        witness = next(m for m in network.modules() if isinstance(m, Witness))
+        images, labels = self.images.clone(), self.labels.clone()
+        result = attempt("evaluate", lambda: answer(network, images, labels))
+        require_unchanged("evaluate", images, labels, self.images, self.labels)
+        self.calls = witness.calls
+        self.result = _as_pair(result)
+
+    def expect(self, *which: int) -> None:
+        """Compare the loss, the accuracy, or both."""
+        right = self._means(self._logits(self.images))
+        what = ("the mean loss", "the accuracy")
+        for i in which:
+            mistakes = ((words, pair[i]) for words, pair in self._mistakes(right))
+            expect(
+                what[i], self.given, self.result[i], right[i], mistakes, batch_size=len(self.labels)
+            )
+
+    @torch.no_grad()
+    def _logits(self, X: Tensor, scale: float = 255, training: bool = False) -> Tensor:
+        # A network in training mode also changes: its running means.
+        return copy.deepcopy(self.reference).train(training)(X.double() / scale)
+
+    def _means(self, logits: Tensor, labels: Tensor | None = None) -> tuple[float, float]:
+        labels = self.labels if labels is None else labels
+        correct = (logits.argmax(1) == labels).double().mean()
+        return F.cross_entropy(logits, labels).item(), correct.item()
+
+    def _mistakes(self, right: tuple[float, float]) -> Iterator[tuple[str, tuple[float, float]]]:
+        """Yield mistakes with the loss and the accuracy that they give."""
+        (loss, accuracy), count = right, len(self.labels)
+        logits = self._logits(self.images)
+        nothing = float("nan")  # equal to no answer
+        yield "loss and accuracy are returned in the wrong order", (accuracy, loss)
+        for words, scale in {
+            "the images are not divided by 255": 1,
+            "the images are divided by 255 twice": 255**2,
+        }.items():
+            yield words, self._means(self._logits(self.images, scale))
+        yield "the accuracy is in per cent; a fraction of 1 is asked for", (nothing, 100 * accuracy)
+        yield "correct answers are counted, not their fraction", (nothing, count * accuracy)
+        yield "the fraction of wrong answers is returned", (nothing, 1 - accuracy)
+        least = (logits.argmin(1) == self.labels).double().mean().item()
+        yield "the smallest logit is taken for the prediction (argmin)", (nothing, least)
+        yield "whole-number division (//) cuts the fraction off", (nothing, float(accuracy == 1))
+        yield "the losses are summed, and should be averaged", (loss * count, nothing)
+        probabilities = logits.softmax(1)
+        again = F.cross_entropy(probabilities, self.labels).item()
+        yield "a softmax comes before the cross-entropy, which has one already", (again, nothing)
+        unlogged = F.nll_loss(probabilities, self.labels).item()
+        yield "nll_loss is given probabilities: the logarithm is missing", (unlogged, nothing)
+        plain = F.nll_loss(logits, self.labels).item()
+        yield "the logits go into nll_loss without a log-softmax", (plain, nothing)
+        if sum(self._rows()) <= count:
+            yield from self._mistakes_in_batches(logits)
+        yield (
+            "the network is in training mode: model.eval() is missing",
+            self._means(self._logits(self.images, training=True)),
+        )
+
+    def _rows(self) -> list[int]:
+        return [call["rows"] for call in self.calls] or [len(self.labels)]
+
+    def _mistakes_in_batches(self, logits: Tensor) -> Iterator[tuple[str, tuple[float, float]]]:
+        """Yield what goes wrong in putting together the batches that the network was given."""
+        sizes = self._rows()
+        seen = sum(sizes)
+        batches = list(
+            zip(logits[:seen].split(sizes), self.labels[:seen].split(sizes), strict=True)
+        )
+        each = torch.tensor([self._means(*batch) for batch in batches], dtype=torch.float64)
+        weights = torch.tensor(sizes, dtype=torch.float64)[:, None]
+        whole = (each * weights).sum(0)
+        if seen < len(self.labels):
+            words = f"only {seen} of {len(self.labels)} images are used; the last batch is dropped"
+            yield words, (whole / seen).tolist()
+            yield words, (whole / len(self.labels)).tolist()
+            yield words, each.mean(0).tolist()
+        yield (
+            "batches of different size have the same weight: a mean of the batches' means",
+            each.mean(0).tolist(),
+        )
+        yield "the batches' means are added up", each.sum(0).tolist()
+        yield (
+            "the batches' means are added up and divided by all images",
+            ((each.sum(0) / len(self.labels)).tolist()),
+        )
+        yield "only the last batch is returned", each[-1].tolist()
+        yield "only the first batch is returned", each[0].tolist()
+        if len(sizes) > 1:
+            wholes = whole[LOSS].item() / len(sizes)
+            yield (
+                "the sum over images is divided by the number of batches",
+                (
+                    wholes,
+                    whole[ACCURACY].item() / len(sizes),
+                ),
+            )
+        X = self.images[:seen].split(sizes)
+        trained = torch.cat([self._logits(x, training=True) for x in X if len(x) > 1])
+        if len(trained) == len(self.labels):
+            yield (
+                "the network is in training mode: model.eval() is missing",
+                self._means(trained),
+            )
+
+
+def _as_pair(result: object) -> list[float]:
+    if not isinstance(result, list | tuple) or len(result) != 2:
+        raise CheckError(
+            f"evaluate should return a pair (mean loss, accuracy), not {result!r:.80}",
+            "" if isinstance(result, list | tuple) else "one of the two is missing",
+        )
+    for value in result:
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise CheckError(
+                "evaluate returns a tensor with gradients",
+                "torch.no_grad() is missing, and the loss keeps its whole graph in memory",
+            )
+    return [as_array(what, value) for what, value in zip(("loss", "accuracy"), result, strict=True)]
+
+
+def _networks() -> dict[str, nn.Module]:
+    """Return the small networks, the third with running means that differ from any batch's."""
+    networks = small_networks()
+    for module in networks["a network with batch normalisation"].modules():
+        if isinstance(module, nn.BatchNorm2d):
+            randomize([module.running_mean], seed=3)
+            module.running_var.fill_(2.0)
+    return networks
+
+
+@evaluate.part("the mean loss")
+def _(answer: Callable) -> None:
+    for name in ("a linear network", "two layers with ReLU"):
+        Run(answer, name, _networks()[name], 31).expect(LOSS)
+
+
+@evaluate.part("the accuracy")
+def _(answer: Callable) -> None:
+    for name in ("a linear network", "two layers with ReLU"):
+        Run(answer, name, _networks()[name], 31).expect(ACCURACY)
+
+
+@evaluate.part("a number of images that no batch size divides")
+def _(answer: Callable) -> None:
+    name = "a linear network"  # 10 007 is prime
+    Run(answer, name, _networks()[name], 10_007).expect(LOSS, ACCURACY)
+
+
+@evaluate.part("evaluation mode")
+def _(answer: Callable) -> None:
+    name = "a network with batch normalisation"
+    Run(answer, name, _networks()[name], 53).expect(LOSS, ACCURACY)
+
+
+@evaluate.part("no gradients, and the network's mode is as before")
+def _(answer: Callable) -> None:
+    for training in (True, False):
+        name = "two layers with ReLU"
+        network = _networks()[name].train(training)
+        run = Run(answer, name, network, 31)
+        run.expect(LOSS, ACCURACY)
+        if any(call["gradients"] for call in run.calls):
+            hint = "torch.no_grad() or torch.inference_mode() is missing"
+            raise CheckError("evaluate tracks gradients, which costs time and memory", hint)
+        if network.training != training:
+            modes = {True: "training", False: "evaluation"}
+            raise CheckError(
+                f"evaluate leaves a network in {modes[not training]} mode that was given in "
+                f"{modes[training]} mode",
+                "model.train(was_training) is missing at the end, with was_training = "
+                "model.training from the beginning"
+                if training
+                else "model.train() is called whatever the mode was before",
+            )

@@ -1,0 +1,92 @@
+"""A check made of named parts, so that a half-right answer earns its half and knows the rest."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from helpers.checks.answers import require_written, undisturbed
+from helpers.checks.errors import CheckError, NotWrittenYet
+from helpers.errors import ReaderError
+
+Part = Callable[[object], None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many of `total` parts an answer passed, and the reason of each that it did not."""
+
+    passed: int
+    total: int
+    reasons: tuple[str, ...]
+
+
+class Check:
+    """What judges one answer: parts, each a function of the answer that raises `CheckError`.
+
+    `name` is that of the answer, and `success` what is true of one that passes. Calling the check
+    raises the first part's failure, or prints a line. A part must not pass for an answer that does
+    nothing, or points would be given for it.
+    """
+
+    def __init__(self, name: str, success: str):
+        self.name, self.success = name, success
+        self.parts: dict[str, Part] = {}
+        self.__doc__ = f"Check `{name}`; raises `CheckError` or `NotWrittenYet`."
+
+    def part(self, name: str) -> Callable[[Part], Part]:
+        """Add the decorated function as the part called `name`."""
+
+        def add(part: Part) -> Part:
+            self.parts[name] = part
+            return part
+
+        return add
+
+    def outcomes(self, answer: object) -> Iterator[tuple[str, ReaderError | None]]:
+        """Yield each part's name with what it raised, or None."""
+        for name, part in self.parts.items():
+            with undisturbed():
+                try:
+                    if not isinstance(answer, type):
+                        require_written(self.name, answer)
+                    part(answer)
+                    failure = None
+                except (CheckError, NotWrittenYet) as error:
+                    failure = error
+            yield name, failure
+
+    def __call__(self, answer: object) -> None:
+        for _, failure in self.outcomes(answer):
+            if failure is not None:
+                raise failure
+        print(f"✓ {self.name}: {self.success}")
+
+
+def score(check: Check, answer: object) -> Score:
+    """Return how much of `answer` is right; raises nothing for a wrong or unwritten one."""
+    failures = [failure for _, failure in check.outcomes(answer)]
+    reasons = tuple(str(failure) for failure in failures if failure is not None)
+    return Score(len(failures) - len(reasons), len(failures), reasons)
+
+
+def graded(check: Check, answer: object, points: float) -> float:
+    """Print a line for each part of `check`, ✓ or ✗ with its reason, and return the points earned.
+
+    All parts weigh the same. An answer that is not written yet earns nothing.
+    """
+    outcomes = list(check.outcomes(answer))
+    if all(isinstance(failure, NotWrittenYet) for _, failure in outcomes):
+        print(f"✗ {outcomes[0][1]} (0 of {points:g} points)")
+        return 0.0
+    said = set()
+    for name, failure in outcomes:
+        if failure is None:
+            print(f"✓ {check.name}: {name}")
+            continue
+        repeated = failure.hint in said if isinstance(failure, CheckError) else False
+        print(f"✗ {check.name}: {name}: {'for the same reason' if repeated else failure}")
+        if isinstance(failure, CheckError) and failure.hint:
+            said.add(failure.hint)
+    passed = sum(failure is None for _, failure in outcomes)
+    earned = round(float(points) * passed / len(outcomes), 2)
+    print(f"{passed} of {len(outcomes)} parts: {earned:g} of {points:g} points")
+    return earned
