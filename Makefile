@@ -41,5 +41,5 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
 	@echo "Making the environment in $(VENV): about 5.5 GB, a few minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e ".[book,test]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e ".[book,test,teach]" -c constraints.txt
 	@touch $(READY)

@@ -126,14 +126,17 @@ def test_every_notebook_runs_at_its_quick_settings_without_data_or_network(quick
 def addresses(project: Project) -> set[tuple[str, str]]:
     """Return every (account/repository, branch) that links and bootstrap cells name."""
     found = set()
-    for path in [*stamp.texts(project), *(project.root / "notebooks").glob("*.ipynb")]:
+    folder = r"/(?:student/|book/)?notebooks"
+    sources = [*project.root.glob("notebooks/*.ipynb"), *project.root.glob("student/*/*.ipynb")]
+    for path in [*stamp.texts(project), *sources]:
         text = path.read_text(encoding="utf-8")
-        found |= set(re.findall(r"google\.com/github/([^/]+/[^/]+)/blob/(.+?)/notebooks", text))
-        found |= set(re.findall(r"usercontent\.com/([^/]+/[^/]+)/(.+?)/notebooks", text))
+        found |= set(re.findall(rf"google\.com/github/([^/]+/[^/]+)/blob/(.+?){folder}", text))
+        found |= set(re.findall(rf"//github\.com/([^/]+/[^/]+)/(?:blob|tree)/(.+?){folder}", text))
+        found |= set(re.findall(rf"usercontent\.com/([^/]+/[^/]+)/(.+?){folder}", text))
         found |= set(re.findall(r"git\+https://github\.com/([^/]+/[^/@]+)@([\w./-]+)", text))
     for path in (project.book / "notebooks").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
-        found |= set(re.findall(r"google\.com/github/([^/]+/[^/]+)/blob/(.+?)/notebooks", text))
+        found |= set(re.findall(rf"google\.com/github/([^/]+/[^/]+)/blob/(.+?){folder}", text))
     return found
 
 

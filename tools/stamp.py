@@ -37,6 +37,7 @@ def stamp_text(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
         (r"raw\.githubusercontent\.com/", "/", "/"),
         (r"git\+https://github\.com/", "@", ""),
         (r"https://github\.com/", "/blob/", "/"),
+        (r"https://github\.com/", "/tree/", "/"),
     ):
         pattern = rf"({before}){old_slug}{between}{re.escape(old_ref)}{after or end}"
         text = re.sub(pattern, rf"\g<1>{new_slug}{between}{new_ref}{after}", text)
