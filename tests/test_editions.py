@@ -19,7 +19,6 @@ import stamp
 from catalogue import Project, tags
 from conftest import ROOT, make_project
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from solutions import EditionError
