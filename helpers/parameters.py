@@ -275,7 +275,7 @@ class Folder(Kind):
 
     meaning: str = "weights and checkpoints go here"
     is_recorded: ClassVar[bool] = False  # it is of one machine, and changes no result
-    rule: ClassVar[str] = "a folder; it is made if it is missing"
+    rule: ClassVar[str] = "a folder, made if missing"
 
     def check(self, name: str, value: object) -> Path:
         if isinstance(value, Path):  # the cell has run before

@@ -15,28 +15,25 @@ sys.path.insert(0, str(ROOT / "tools"))
 import kinds  # noqa: E402
 import nbformat  # noqa: E402
 import pytest  # noqa: E402
+import stamp  # noqa: E402
 from catalogue import Project  # noqa: E402
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook  # noqa: E402
 
-ADDRESS = "-owner-/cnn-homework"
+URL, REF = Project().address()  # whatever this project is stamped with
+ADDRESS = URL.removeprefix("https://github.com/")
 
 COLAB = "https://colab.research.google.com/github"
 
 TITLE = f"""# A sample
 
-[Open in Colab]({COLAB}/{ADDRESS}/blob/main/notebooks/sample.ipynb) ·
-[Download this notebook](https://raw.githubusercontent.com/{ADDRESS}/main/notebooks/sample.ipynb)
+[Open in Colab]({COLAB}/{ADDRESS}/blob/{REF}/notebooks/sample.ipynb) ·
+[Download this notebook](https://raw.githubusercontent.com/{ADDRESS}/{REF}/notebooks/sample.ipynb)
 
 A formula, $\\sqrt{{2}}$, and a numbered one that has equation (1) for its name:
 
 $$
 a^2 + b^2 = c^2 \\tag{{1}}
 $$"""
-
-BOOTSTRAP = f"""try:
-    from helpers import runtime
-except ImportError:
-    %pip install --quiet "cnn-homework @ git+https://github.com/{ADDRESS}@main\""""
 
 PARAMETERS = """steps = 3  # training steps
 fail = False  # raise an error
@@ -115,7 +112,7 @@ def sample_notebook() -> nbformat.NotebookNode:
     notebook = new_notebook(
         cells=[
             new_markdown_cell(TITLE, id="title"),
-            new_code_cell(BOOTSTRAP, id="bootstrap", metadata=removed),
+            new_code_cell(stamp.bootstrap_cell(URL, REF), id="bootstrap", metadata=removed),
             new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
             new_code_cell(SETUP, id="setup", metadata={"tags": ["set-up"]}),
             new_code_cell(BODY, id="body", metadata={"tags": ["answer"]}),
@@ -140,12 +137,10 @@ def make_project(root: Path) -> Project:
     shutil.copytree(
         ROOT / "book",
         root / "book",
-        ignore=shutil.ignore_patterns("_build", "notebooks", "results", "_config.yml", "_toc.yml"),
+        ignore=shutil.ignore_patterns("_build", "notebooks", "results"),
     )
-    for name in ("_config.yml", "README.md", "CITATION.cff"):
+    for name in ("README.md", "CITATION.cff"):
         shutil.copy(ROOT / name, root / name)
-    for name in ("_config.yml", "_toc.yml"):
-        (root / "book" / name).symlink_to(f"../{name}")
     shutil.copy(ROOT / "tools" / "prose.toml", root / "tools")
     for page in (root / "README.md", *(root / "book").glob("*.md")):
         # The sample project has none of the results that the real pages' numbers follow.
@@ -185,8 +180,7 @@ def quick_book(tmp_path_factory) -> Project:
     ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints")
     for folder in ("notebooks", "tools", "helpers", "book"):
         shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignored)
-    for name in ("_config.yml", "_toc.yml", "README.md"):
-        shutil.copy(ROOT / name, root / name)
+    shutil.copy(ROOT / "README.md", root / "README.md")
     with pytest.MonkeyPatch.context() as patch:
         nowhere = "http://127.0.0.1:9"
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):

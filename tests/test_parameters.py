@@ -408,7 +408,7 @@ def test_a_value_that_is_capped_is_recorded_as_used():
         ),
         (
             KINDS["output_folder"],
-            "weights and checkpoints go here; a folder; it is made if it is missing",
+            "weights and checkpoints go here; a folder, made if missing",
         ),
     ],
 )

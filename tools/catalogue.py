@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 INJECTED = "injected-parameters"
+BOOTSTRAP = "bootstrap"
 TITLE = re.compile(r"\A# @title\b[^\n]*\n*")  # what Colab and the site say of a folded cell
 COMPARISONS = ("equal", "minimum", "above", "maximum", "below", "near", "count", "present")
 
@@ -88,7 +89,7 @@ class Project:
 
     @property
     def config(self) -> Path:
-        return self.root / "_config.yml"
+        return self.root / "book" / "_config.yml"
 
     @property
     def is_scratch(self) -> bool:
@@ -96,7 +97,7 @@ class Project:
 
     @property
     def toc(self) -> Path:
-        return (self.book if self.is_scratch else self.root) / "_toc.yml"
+        return self.book / "_toc.yml"
 
     @property
     def build(self) -> Path:
@@ -134,7 +135,7 @@ class Project:
         return [entry for entry in self.ready() if self.copy(entry.name).exists()]
 
     def address(self) -> tuple[str, str]:
-        """Return the public repository's address and branch, which stand in _config.yml."""
+        """Return the public repository's address and branch, which stand in book/_config.yml."""
         repository = yaml.safe_load(self.config.read_text(encoding="utf-8"))["repository"]
         return repository["url"], repository["branch"]
 
@@ -207,10 +208,12 @@ def source_hash(notebook: NotebookNode) -> str:
 def code_hash(notebook: NotebookNode) -> str:
     """Return the SHA-256 of the code cells alone: what decides the results.
 
-    A folded cell's title is prose: a better one must not cost a run.
+    A folded cell's title is prose, and a better one must not cost a run. The bootstrap cell only
+    installs the package that a run records by itself.
     """
     cells = [cell for cell in own_cells(notebook) if cell.cell_type == "code"]
-    return _hash([cell.id, TITLE.sub("", cell.source)] for cell in cells)
+    decisive = [cell for cell in cells if BOOTSTRAP not in tags(cell)]
+    return _hash([cell.id, TITLE.sub("", cell.source)] for cell in decisive)
 
 
 def helpers_hash(root: Path) -> str:

@@ -158,8 +158,8 @@ def quick_book(project: Project) -> Project:
 def build_site(project: Project, output: Path | None = None) -> Path:
     """Build the book's HTML, every warning an error; return the path of its first page.
 
-    The settings are named on the command line, so that it works where a checkout has no symbolic
-    links. Raises `Refused` with the builder's last lines when it fails.
+    A scratch book has the settings of the project's own, so they are named on the command line.
+    Raises `Refused` with the builder's last lines when it fails.
     """
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
     command += [str(project.book)]
@@ -177,12 +177,6 @@ def build_site(project: Project, output: Path | None = None) -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-15:]
         raise Refused("\n".join(["jupyter-book could not build the site:", *told]))
     return html / "index.html"
-
-
-def has_links(project: Project) -> bool:
-    """Tell whether book/_config.yml and book/_toc.yml are links to the settings at the root."""
-    pairs = [(project.book / name, project.root / name) for name in ("_config.yml", "_toc.yml")]
-    return all(link.exists() and link.samefile(goal) for link, goal in pairs)
 
 
 def require_data(entry: Entry) -> None:
@@ -286,11 +280,6 @@ def main(arguments: list[str] | None = None) -> int:
             if faults := prose.faults(project):
                 raise Refused("\n".join(["published; left to mend in the prose:", *faults]))
         else:
-            if not has_links(project):
-                print(
-                    "This checkout has no symbolic links, so 'jupyter-book build book/' would not "
-                    "find the settings; this command, 'python tools/publish.py build', does."
-                )
             whole_book = options.command == "book"
             site = book(project, options.profile) if whole_book else build_site(project)
             print(f"The book is at {site.as_uri()}")

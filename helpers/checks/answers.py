@@ -40,7 +40,7 @@ _CAUSES = (
         "losses of earlier steps are still part of this step's graph; keep loss.item()",
     ),
     (
-        r"'Byte'|Byte but|but found Byte|dtype.*unsigned char|unsigned char.*dtype|ByteTensor",
+        r"'Byte'|Byte and|and Byte|found Byte|unsigned char|ByteTensor",
         "the images are bytes (uint8) and have to be turned into floats first",
     ),
     (

@@ -34,7 +34,6 @@ def _miscounts(layer: nn.Module, inputs: tuple[int, ...], outputs: torch.Size) -
     if right == 0:
         yield "one for each output is counted, but a layer without weights has none", numbers
         yield "one for each input is counted, but a layer without weights has none", taken
-        yield "the window of the pooling is counted, but it has no products", numbers * 4
         return
     yield "multiplications and additions are counted apart: one of each makes one", 2 * right
     yield "the bias is counted as one more product", right + numbers

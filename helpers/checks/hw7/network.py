@@ -33,7 +33,7 @@ def _build(LeNet5: type, pooling: str) -> nn.Module:
         raise CheckError(f"expected the class LeNet5, got {LeNet5!r:.80}")
     require_written("_initialize_network", getattr(LeNet5, "_initialize_network", None))
     model = attempt(what, lambda: LeNet5(pooling))
-    network = attempt(f"_initialize_network of {what}", lambda: getattr(model, "network", None))
+    network = attempt(f"_initialize_network of {what}", lambda: getattr(model, "network", model))
     if not isinstance(network, nn.Module):
         raise CheckError(
             f"_initialize_network should return an nn.Sequential, not a {type(network).__name__}",

@@ -39,7 +39,7 @@ def randomize(parameters: list[Tensor], seed: int) -> None:
     """Draw weights that keep the size of what passes through, and biases that cannot be missed."""
     generator = generator_from(seed)
     for parameter in parameters:
-        scale = 1.5 / parameter[0].numel() ** 0.5 if parameter.dim() > 1 else 0.5
+        scale = 1.5 / parameter[0].numel() ** 0.5 if parameter.dim() > 1 else 1.0
         parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
 
 

@@ -42,6 +42,13 @@ def _dampened(velocity: Tensor, gradient: Tensor, rate: float, momentum: float) 
     return velocity, rate * velocity
 
 
+def _dampened_later(velocity: Tensor, gradient: Tensor, rate: float, momentum: float) -> Change:
+    # As in torch.optim.SGD, which takes the whole of the first gradient.
+    first = not velocity.any()
+    velocity = gradient if first else momentum * velocity + (1 - momentum) * gradient
+    return velocity, rate * velocity
+
+
 def _nesterov(velocity: Tensor, gradient: Tensor, rate: float, momentum: float) -> Change:
     velocity = momentum * velocity + gradient
     return velocity, rate * (gradient + momentum * velocity)
@@ -147,7 +154,8 @@ MISTAKES = {
     "update": {
         "momentum has no effect: it is not passed on, or the optimizer (or the velocity) is made "
         "anew at each step": _plain,
-        "the gradient is weighted with 1 - momentum (dampening)": _dampened,
+        "the gradient is weighted with 1 - momentum in the velocity": _dampened,
+        "dampening is on: the gradient is weighted with 1 - momentum": _dampened_later,
         "the momentum is Nesterov's": _nesterov,
         "the learning rate is inside the velocity; in PyTorch it multiplies the whole of it": (
             _rate_inside
@@ -158,24 +166,16 @@ MISTAKES = {
             lambda losses: np.cumsum(losses) / np.arange(1, len(losses) + 1)
         ),
         "the losses of the steps are added up": np.cumsum,
-        "the losses come in reverse order": lambda losses: losses[::-1],
     },
     "training": {"the network is in evaluation mode while it is trained": False},
 }
 
 
-def _mistaken_rules() -> Iterator[tuple[str, Rule]]:
-    """Yield each mistake by itself, then every two that can occur together."""
-    single = [
-        (words, {part: function})
-        for part, functions in MISTAKES.items()
-        for words, function in functions.items()
-    ]
-    for words, change in single:
-        yield words, replace(Rule(), **change)
-    for (words, change), (more, other) in combinations(single, 2):
-        if change.keys() != other.keys():
-            yield f"two: {words}; and {more}", replace(Rule(), **change, **other)
+_CHANGES = [
+    (words, {part: function})
+    for part, functions in MISTAKES.items()
+    for words, function in functions.items()
+]
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,11 @@ class Exercise:
         """Return the indices of the batch of `step`; there is one for every step ever asked for."""
         return torch.randperm(IMAGES, generator=generator_from(100 + int(step)))[:BATCH_SIZE]
 
-    def follow(self, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
-        """Return the losses, and all trained parameters in a row, that `rule` gives."""
+    def follow(self, rule: Rule, like: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the losses, and all trained parameters in a row, that `rule` gives.
+
+        With `like`, stop at the first loss that is not as in there: it is not this rule.
+        """
         images, labels = bytes_and_labels(IMAGES)
         network = copy.deepcopy(self.network).double().train(rule.training)
         parameters = list(network.parameters())
@@ -211,6 +214,8 @@ class Exercise:
             logits = network(rule.scale(images[indices]))
             loss = rule.loss(logits, rule.labels(labels, indices))
             losses.append(loss.item())
+            if like is not None and not same(rule.report(np.array(losses)), like[: step + 1]):
+                break
             rate = self.learning_rate * rule.rate(step, self.steps)
             new = torch.autograd.grad(loss, parameters)
             gradients = [rule.gradient(a, b) for a, b in zip(gradients, new, strict=True)]
@@ -220,6 +225,24 @@ class Exercise:
                 )
                 parameter.data -= change
         return rule.report(np.array(losses)), _in_a_row(network)
+
+    def mistakes(self, like: np.ndarray) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+        """Yield each mistake with the losses and parameters that it gives, then every two.
+
+        Two are tried together only where each may be one of the two: its first loss is that of
+        `like`, or, in an exercise of one step, it changes the loss at all.
+        """
+        right, _ = self.follow(Rule())
+        possible = []
+        for words, change in _CHANGES:
+            losses, parameters = self.follow(replace(Rule(), **change), like)
+            yield words, (losses, parameters)
+            if len(losses) > 1 if self.steps > 1 else not same(losses, right):
+                possible.append((words, change))
+        for (words, change), (more, other) in combinations(possible, 2):
+            if change.keys() != other.keys():
+                rule = replace(Rule(), **change, **other)
+                yield f"two: {words}; and {more}", self.follow(rule, like)
 
 
 @dataclass(frozen=True)
@@ -236,8 +259,8 @@ class Run:
         still, _ = self.exercise.follow(replace(Rule(), rate=lambda step, steps: 0.0))
         if same(_in_a_row(self.network), _in_a_row(self.exercise.network), 0.0):
             yield self._why_unchanged(), still
-        for words, rule in _mistaken_rules():
-            yield words, self.exercise.follow(rule)[0]
+        for words, (losses, _) in self.exercise.mistakes(self.losses):
+            yield words, losses
         if not self.asked:
             yield "batches is never called: it says which images each step uses", self.losses
         elif set(self.asked) != set(range(self.exercise.steps)):
@@ -333,8 +356,8 @@ def _expect_weights(run: Run) -> None:
     def mistakes() -> Iterator[Mistake]:
         last = replace(Rule(), rate=lambda t, n: 0.0 if t == n - 1 else 1 - t / n)
         yield "the last step does not update the weights", run.exercise.follow(last)[1]
-        for words, rule in _mistaken_rules():
-            yield words, run.exercise.follow(rule)[1]
+        for words, (_, weights) in run.exercise.mistakes(run.losses):
+            yield words, weights
 
     expect("the trained weights", str(run.exercise), got, right, mistakes())
 
