@@ -1,6 +1,7 @@
 """A small chapter in the form of a converted notebook: kinds, solutions, points, stamps, folds."""
 
-from conftest import BOOTSTRAP, PARAMETERS, TITLE
+import stamp
+from conftest import PARAMETERS, REF, TITLE, URL
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -141,7 +142,9 @@ def chapter() -> NotebookNode:
         cells=[
             new_markdown_cell(TITLE, id="title"),
             new_code_cell(
-                BOOTSTRAP, id="bootstrap", metadata={"tags": ["bootstrap", "remove-cell"]}
+                stamp.bootstrap_cell(URL, REF),
+                id="bootstrap",
+                metadata={"tags": ["bootstrap", "remove-cell"]},
             ),
             code("parameters", "parameters", PARAMETERS),
             code("setup", "set-up", SETUP),
