@@ -59,7 +59,7 @@ build/oldest/.tested build/newest/.tested:
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/$(FOLDER)/python -m pip install --quiet uv
 	$(@D)/$(FOLDER)/uv pip install --quiet --python $(@D)/$(FOLDER)/python \
-	  --resolution $(RESOLUTION) -e ".[book,test]"
+	  --resolution $(RESOLUTION) -e ".[book,test,teach]"
 	$(@D)/$(FOLDER)/python -m pytest
 
 active:
@@ -72,5 +72,5 @@ $(VENV)/.made-from-constraints: pyproject.toml constraints.txt
 	@$(if $(CONDA_PREFIX)$(VIRTUAL_ENV),python tools/environment.py >/dev/null || true)
 	@echo "Making the environment in $(VENV): about 5.5 GB, a few minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet -e ".[book,test]" -c constraints.txt
+	$(RUN) -m pip install --quiet -e ".[book,test,teach]" -c constraints.txt
 	@touch $@

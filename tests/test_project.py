@@ -139,6 +139,7 @@ def test_every_notebook_runs_at_its_quick_settings_without_data_or_network(quick
 
 OPENED = r"google\.com/github/([^/]+/[^/]+)/blob/(.+?)/(?:student/)?notebooks"
 DOWNLOADED = r"usercontent\.com/([^/]+/[^/]+)/(.+?)/(?:student/)?notebooks"
+BROWSED = r"//github\.com/([^/]+/[^/]+)/(?:blob|tree)/(.+?)/(?:student/|book/)?notebooks"
 INSTALLED = r"git\+https://github\.com/([^/]+/[^/@]+)@([\w./-]+)"
 
 
@@ -147,7 +148,7 @@ def addresses(project: Project) -> set[tuple[str, str]]:
     found = set()
     for path in [*stamp.texts(project), *stamp.notebooks(project)]:
         text = path.read_text(encoding="utf-8")
-        for pattern in (OPENED, DOWNLOADED, INSTALLED):
+        for pattern in (OPENED, DOWNLOADED, BROWSED, INSTALLED):
             found |= set(re.findall(pattern, text))
     for path in (project.book / "notebooks").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
