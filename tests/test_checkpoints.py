@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from test_training import network, problem, run, sgd, shift, weights
 from torch import nn
 
-from helpers import checkpoints, fingerprints, runtime, training
+from helpers import checkpoints, runtime, training
 
 
 @pytest.fixture(autouse=True)
