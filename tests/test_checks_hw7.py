@@ -15,6 +15,9 @@ from helpers.checks.hw7 import network as network_check
 from helpers.checks.hw7 import training as training_check
 from helpers.checks.hw7.reference import ReferenceLeNet5, randomize, rows
 
+# What torch warns of in some of the planted answers.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 
 class Reshape(nn.Module):
     def __init__(self, *shape):
@@ -139,26 +142,36 @@ def test_right_networks_pass(changes, capsys):
          "the first and the second average pooling"),
         ([(POOL2, "pool2 = [nn.MaxPool2d(2)]")], "M_avg has max pooling in place of the second"),
         ([(POOL1, "pool1 = [nn.AvgPool2d(2)]")], "M_max has average pooling in place of the first"),
-        ([("nn.Linear(84, 10),", "nn.Linear(84, 10), nn.Softmax(1),")], "a softmax stands at the end"),
+        ([("nn.Linear(84, 10),", "nn.Linear(84, 10), nn.Softmax(1),")],
+         "a softmax stands at the end"),
         ([("nn.Linear(84, 10),", "nn.Linear(84, 10), nn.LogSoftmax(1),")], "a log-softmax stands"),
         ([("nn.Linear(84, 10),", "nn.Linear(84, 10), nn.ReLU(),")], "a ReLU stands at the end"),
-        ([("nn.Linear(84, 10),", "nn.Linear(84, 10), nn.Sigmoid(),")], "a sigmoid stands at the end"),
+        ([("nn.Linear(84, 10),", "nn.Linear(84, 10), nn.Sigmoid(),")],
+         "a sigmoid stands at the end"),
         ([("nn.Linear(84, 10),", "nn.Linear(84, 10), nn.Softmax(0),")], "softmax over the batch"),
         ([("nn.ReLU()", "nn.Sigmoid()")], "a sigmoid stands in place of every ReLU"),
         ([("nn.ReLU()", "nn.Tanh()")], "tanh stands in place of every ReLU"),
         ([("nn.ReLU()", "nn.LeakyReLU()")], "a leaky ReLU stands in place of every ReLU"),
-        ([(RELU2, RELU2.replace("ReLU", "GELU"))], "GELU stands in place of the ReLU after the second"),
+        ([(RELU2, RELU2.replace("ReLU", "GELU"))],
+         "GELU stands in place of the ReLU after the second"),
         ([("padding=2", "padding=2, padding_mode='reflect'")], "padding_mode is 'reflect'"),
-        ([("Reshape(1, 28, 28),", "Reshape(1, 28, 28), nn.ReLU(),")], "ReLU stands before the first"),
-        ([("nn.ReLU(),\n            *pool1,", "*pool1, nn.ReLU(),")], "the first pooling comes before"),
-        ([("nn.ReLU(),\n            *pool2,", "*pool2, nn.ReLU(),")], "the second pooling comes before"),
-        ([("pool(2, 2)", "pool(1, 2)")], "M_avg has a stride of 2.* place of the first and the second"),
+        ([("Reshape(1, 28, 28),", "Reshape(1, 28, 28), nn.ReLU(),")],
+         "ReLU stands before the first"),
+        ([("nn.ReLU(),\n            *pool1,", "*pool1, nn.ReLU(),")],
+         "the first pooling comes before"),
+        ([("nn.ReLU(),\n            *pool2,", "*pool2, nn.ReLU(),")],
+         "the second pooling comes before"),
+        ([("pool(2, 2)", "pool(1, 2)")],
+         "M_avg has a stride of 2.* place of the first and the second"),
         ([("pool(2, 2)", "pool(3, 2, 1)")], "pooling with kernel_size 3"),
-        ([(", padding=2", ""), ], "256 numbers reach.*the first convolution lacks its padding of 2"),
+        ([(", padding=2", ""), ],
+         "256 numbers reach.*the first convolution lacks its padding of 2"),
         ([(", padding=2", ""), ("side = 5 if pool else 24", "side = 4 if pool else 20")],
          "the first convolution lacks its padding of 2"),
-        ([("nn.Conv2d(6, 16, 5)", "nn.Conv2d(6, 16, 5, padding=2)")], "second convolution has padding"),
-        ([(POOL1 + " if pool else []", "pool1 = []")], "2304 numbers reach.*first pooling is missing"),
+        ([("nn.Conv2d(6, 16, 5)", "nn.Conv2d(6, 16, 5, padding=2)")],
+         "second convolution has padding"),
+        ([(POOL1 + " if pool else []", "pool1 = []")],
+         "2304 numbers reach.*first pooling is missing"),
         ([(POOL2 + " if pool else []", "pool2 = []"), ("side = 5", "side = 10")],
          "the second pooling is missing"),
         ([("*pool1,", ""), ("*pool2,", ""), ("5 if pool else 24", "24")],
@@ -167,7 +180,8 @@ def test_right_networks_pass(changes, capsys):
           ("side = 5 if pool else 24", "side = 5")],
          "M_no.*\n.*\n.*\n.*the first pooling should not be there and the second pooling"),
         ([("side = 5 if pool else 24", "side = 5")], "9216 numbers reach"),
-        ([("nn.Linear(120, 84),", "nn.Linear(120, 84, bias=False),")], "bias=False leaves biases out"),
+        ([("nn.Linear(120, 84),", "nn.Linear(120, 84, bias=False),")],
+         "bias=False leaves biases out"),
         ([("nn.Conv2d(1, 6, 5, padding=2)", "nn.Conv2d(1, 6, 3, padding=1)")], "kernel_size is 3"),
         ([("nn.Conv2d(1, 6, 5", "nn.Conv2d(1, 8, 5"), ("nn.Conv2d(6", "nn.Conv2d(8")],
          "has 8 outputs and should have 6"),
@@ -178,6 +192,8 @@ def test_right_networks_pass(changes, capsys):
         ([("nn.Linear(120, 84),\n            nn.ReLU(),", ""), ("nn.Linear(84", "nn.Linear(120")],
          "a layer is missing"),
         ([("nn.Linear(84, 10)", "nn.Linear(84, 1)")], r"shape \(4, 10\), not \(4, 1\)"),
+        ([("side = 5", "self.double(); side = 5"), ("nn.Linear(84, 10),",
+          "nn.Linear(84, 10).double(),")], "single and double precision"),
         ([("nn.Flatten(),", "")], r"nn.Flatten\(\) is missing"),
         ([("Reshape(1, 28, 28),", "")], r"the rows need Reshape\(1, 28, 28\) first"),
         ([("nn.Flatten(),", "nn.Flatten(), nn.Dropout(),")], "random numbers, as dropout does"),
@@ -273,11 +289,12 @@ def test_right_counts_pass(changes, capsys):
         ([(LINEAR, LINEAR + " + layer.out_features")], "the bias is counted"),
         ([(CONV, "2 * " + CONV)], "multiplications and additions are counted apart"),
         ([(LINEAR, "2 * " + LINEAR)], "multiplications and additions are counted apart"),
-        ([(LINEAR, "64 * " + LINEAR)], "every value is 64 times"),
+        ([(LINEAR, "64 * " + LINEAR)], "64 times what it should be"),
         ([("output_shape.numel()", "output_shape[1:].numel()")], "out_channels is forgotten"),
         ([(CONV, "layer.weight.numel()")], "the weights are counted once"),
         ([(CONV, "sum(p.numel() for p in layer.parameters())")], "parameters are counted"),
-        ([("output_shape.numel()", "output_shape[1]**2 * layer.out_channels")], "taken for a square"),
+        ([("output_shape.numel()", "output_shape[1]**2 * layer.out_channels")],
+         "taken for a square"),
         ([(CONV, CONV + " * layer.out_channels")], "out_channels is counted twice"),
         ([(CONV, CONV + "* layer.stride[0] * layer.stride[1]")], ""),
         ([(LINEAR, "layer.out_features")], "only the outputs are counted"),
@@ -343,6 +360,9 @@ def train(model, images, labels, batches, *, steps, learning_rate, momentum):
         losses.append(loss.detach())
     return losses
 """
+WHOLE_GRAPH = TRAIN.replace("F.cross_entropy(model(X), y)", "F.cross_entropy(model(X), y) + total")
+WHOLE_GRAPH = WHOLE_GRAPH.replace("losses = []", "losses, total = [], 0")
+WHOLE_GRAPH = WHOLE_GRAPH.replace("        losses.append", "        total = loss; losses.append")
 RATE = "(1 - step / steps)"
 
 
@@ -352,7 +372,7 @@ RATE = "(1 - step / steps)"
         (TRAIN, []),
         (TRAIN, [("F.cross_entropy(model(X), y)", "F.nll_loss(model(X).log_softmax(1), y)")]),
         (TRAIN, [("        optimizer.zero_grad()\n", ""),
-                 ("        losses.append", "        optimizer.zero_grad()\n        losses.append")]),
+                 ("losses.append", "optimizer.zero_grad()\n        losses.append")]),
         (TRAIN, [("return losses", "return np.array(losses)")]),
         (TRAIN, [("return losses", "model.eval()\n    return losses")]),
         (TRAIN, [("return losses", "return torch.tensor(losses)")]),
@@ -375,7 +395,8 @@ def test_right_training_passes(source, changes, capsys):
         (TRAIN, [("loss.backward()", "pass")], r"loss.backward\(\) is missing"),
         (TRAIN, [("loss.backward()", "loss.backward(); optimizer.zero_grad()")],
          r"zero_grad\(\) stands between"),
-        (TRAIN, [("loss.backward()\n        optimizer.step()", "optimizer.step(); loss.backward()")],
+        (TRAIN, [("loss.backward()\n", "optimizer.step(); loss.backward()\n"),
+                 ("        optimizer.step()\n", "")],
          r"step\(\)"),
         (TRAIN, [(RATE, "1")], "the learning rate does not fall"),
         (TRAIN, [(RATE, "(1 - (step + 1) / steps)")], "one step ahead"),
@@ -387,26 +408,31 @@ def test_right_training_passes(source, changes, capsys):
                  ("indices = batches(step)",
                   'indices = batches(step); optimizer.param_groups[0]["lr"] = learning_rate')],
          "each step multiplies the rate of the last"),
-        (SCHEDULER, [("optimizer.step()\n        schedule.step()", "schedule.step(); optimizer.step()")],
+        (SCHEDULER, [("optimizer.step()\n        schedule.step()",
+                      "schedule.step(); optimizer.step()")],
          "one step ahead"),
         (TRAIN, [(", momentum=momentum", "")], "momentum has no effect"),
         (TRAIN, [(", momentum=momentum", ", momentum=0.9")], "momentum"),
         (TRAIN, [("momentum=momentum)", "momentum=momentum, nesterov=momentum > 0)")], "Nesterov"),
         (TRAIN, [("momentum=momentum)", "momentum=momentum, dampening=momentum)")], "dampening"),
-        (TRAIN, [("        optimizer.param_groups", "        optimizer = torch.optim.SGD(model.parameters(), "
-                  "lr=1, momentum=momentum)\n        optimizer.param_groups")], "made anew at each step"),
+        (TRAIN, [("        optimizer.param", "        optimizer = torch.optim.SGD("
+                  "model.parameters(), lr=1, momentum=momentum)\n        optimizer.param")],
+                   "made anew at each step"),
         (BY_HAND, [("add_(g)", f"add_(learning_rate * {RATE} * g)"),
-                   (f"learning_rate * {RATE} * v", "v")], "the learning rate is inside the velocity"),
+                   (f"learning_rate * {RATE} * v", "v")],
+                    "the learning rate is inside the velocity"),
         (BY_HAND, [("p -=", "p +=")], "the sign of the update is wrong"),
         (TRAIN, [(" / 255", "")], "not divided by 255"),
         (TRAIN, [(" / 255", " / 255 / 255")], "divided by 255 twice"),
         (TRAIN, [(".float() / 255", ".float() / 256")], "divided by 256"),
         (TRAIN, [(".float() / 255", " // 255"), ("model(X)", "model(X.float())")], "whole numbers"),
         (TRAIN, [(".float() / 255", "")], r"bytes \(uint8\)"),
-        (TRAIN, [("model(X), y)", "model(X), y, reduction='sum')")], "summed, and should be averaged"),
+        (TRAIN, [("model(X), y)", "model(X), y, reduction='sum')")],
+         "summed, and should be averaged"),
         (TRAIN, [("model(X), y)", "model(X).softmax(1), y)")], "a softmax comes before"),
         (TRAIN, [("F.cross_entropy", "F.nll_loss")], "without a log-softmax"),
-        (TRAIN, [("F.cross_entropy(model(X)", "F.nll_loss(model(X).softmax(1)")], "logarithm is missing"),
+        (TRAIN, [("F.cross_entropy(model(X)", "F.nll_loss(model(X).softmax(1)")],
+         "logarithm is missing"),
         (TRAIN, [("batches(step)", "batches(0)")], "the batch of step 0"),
         (TRAIN, [("batches(step)", "batches(step + 1)")], r"the first is batches\(0\)"),
         (TRAIN, [("batches(step)", "slice(None)")], "uses all images"),
@@ -427,7 +453,8 @@ def test_right_training_passes(source, changes, capsys):
         (TRAIN, [("    losses = []", "    losses = []; model.eval(); model.requires_grad_(False)")],
          "something cuts the gradient off"),
         (TRAIN, [("model(X)", "model(X).detach()")], "something cuts the gradient off"),
-        (TRAIN, [("    optimizer = ", "    import copy\n    model = copy.deepcopy(model)\n    optimizer = ")],
+        (TRAIN, [("    optimizer = ",
+                  "    import copy; model = copy.deepcopy(model)\n    optimizer = ")],
          "a copy of the network is trained"),
         (TRAIN, [("    losses = []", "    losses = []; images[0] = 0")], "work on a copy"),
         (TRAIN, [("X, y =", "labels[:] = 0; X, y =")], "work on a copy"),
@@ -436,6 +463,9 @@ def test_right_training_passes(source, changes, capsys):
         (TRAIN, [("torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)",
                   "torch.optim.Adam(model.parameters(), lr=learning_rate)")], ""),
         (TRAIN, [(", momentum=momentum", ""), (RATE, "1")], "learning rate does not fall"),
+        (TRAIN, [(" / 255", ""), ("model(X), y)", "model(X), y, reduction='sum')")],
+         "two: the images are not divided by 255; and the losses of the batch are summed"),
+        (WHOLE_GRAPH, [], "losses of earlier steps are still part"),
         (TRAIN, [("*, steps", "steps"), (", momentum):", "):")],
          "the arguments are not those that the exercise names"),
     ],
@@ -448,6 +478,16 @@ def test_training_that_forgets_momentum_keeps_the_points_of_the_rest():
     score = checks.score(hw7.train, written(TRAIN, (", momentum=momentum", "")))
     assert (score.passed, score.total) == (3, 5)
     assert all("momentum has no effect" in reason for reason in score.reasons)
+
+
+def test_training_with_a_wrong_loss_keeps_the_points_of_its_updates():
+    for change in ((" / 255", ""), ("model(X), y)", "model(X), y, reduction='sum')")):
+        score = checks.score(hw7.train, written(TRAIN, change))
+        assert (score.passed, score.total) == (3, 5)
+    both = written(TRAIN, (" / 255", ""), (", momentum=momentum", ""))
+    score = checks.score(hw7.train, both)
+    assert score.passed == 2
+    assert "two: the images are not divided by 255; and momentum" in score.reasons[1]
 
 
 def test_planted_rules_differ_from_the_right_one():
@@ -528,7 +568,8 @@ def test_right_evaluation_passes(source, changes, capsys):
         (EVALUATE, [("model.eval()", "pass")], r"model.eval\(\) is missing"),
         (WHOLE, [("model.eval()", "pass")], r"model.eval\(\) is missing"),
         (EVALUATE, [("model.train(was_training)", "pass")], "leaves a network in evaluation mode"),
-        (EVALUATE, [("model.train(was_training)", "model.train()")], "whatever the mode was before"),
+        (EVALUATE, [("model.train(was_training)", "model.train()")],
+         "whatever the mode was before"),
         (EVALUATE, [("torch.no_grad()", "torch.enable_grad()")], r"no_grad\(\) or .* is missing"),
         (WHOLE, [("torch.inference_mode()", "torch.enable_grad()"), ("loss.item()", "loss")],
          r"tensor with gradients\n.*no_grad\(\) is missing"),
@@ -544,19 +585,22 @@ def test_right_evaluation_passes(source, changes, capsys):
         (EVALUATE, [(" / 255", " / 255 / 255")], "divided by 255 twice"),
         (EVALUATE, [("X.float() / 255", "X")], r"bytes \(uint8\)"),
         (EVALUATE, [("argmax", "argmin")], "argmin"),
-        (WHOLE, [("argmax(dim=1)", "argmax(dim=0)")], "raised RuntimeError"),
+        (WHOLE, [("argmax(dim=1)", "argmax(dim=0)")], "look at the axis of argmax"),
         (EVALUATE, [("F.cross_entropy(logits", "F.cross_entropy(logits.softmax(1)")],
          "a softmax comes before"),
-        (EVALUATE, [("F.cross_entropy(logits", "F.nll_loss(logits.softmax(1)")], "logarithm is missing"),
+        (EVALUATE, [("F.cross_entropy(logits", "F.nll_loss(logits.softmax(1)")],
+         "logarithm is missing"),
         (EVALUATE, [("F.cross_entropy(", "F.nll_loss(")], "without a log-softmax"),
         (EVALUATE, [("return loss / len(labels), correct / len(labels)",
                      "return correct / len(labels), loss / len(labels)")], "in the wrong order"),
         (EVALUATE, [("in zip(images.split(500), labels.split(500))",
-                     "in zip(images[:len(images) // 30 * 30].split(30), labels[:len(images) // 30 * 30].split(30))")],
+                     "in zip(images.split(30)[:-1], labels.split(30)[:-1])")],
          "the last batch is dropped"),
         (EVALUATE, [("loss += ", "loss = "), ("correct += ", "correct = "), ("500", "25")], ""),
-        (WHOLE, [("return loss.item(), accuracy.item()", "return loss.item()")], "should return a pair"),
-        (WHOLE, [("return loss.item(), accuracy.item()", "pass")], "the return statement is missing"),
+        (WHOLE, [("return loss.item(), accuracy.item()", "return loss.item()")],
+         "should return a pair"),
+        (WHOLE, [("return loss.item(), accuracy.item()", "pass")],
+         "the return statement is missing"),
         (EVALUATE, [("    loss, correct = 0.0, 0", "    loss, correct = 0.0, 0; images.zero_()")],
          "work on a copy"),
     ],
@@ -619,13 +663,16 @@ def test_right_features_pass(source, changes, capsys):
           ("model.network[2:4](convolved)", "model.network[:7](X)")], r"layer 4 \(Conv2d\)"),
         ([("return convolved, pooled", "return pooled, convolved")], "in the wrong order"),
         ([("return convolved, pooled", "return convolved[-1], pooled[-1]")], "only the last image"),
-        ([("return convolved, pooled", "return convolved[:1], pooled[:1]")], "only the first image"),
+        ([("return convolved, pooled", "return convolved[:1], pooled[:1]")],
+         "only the first image"),
         ([("return convolved, pooled", "return convolved.flatten(1), pooled")], "flattened"),
-        ([("return convolved, pooled", "return convolved.mT, pooled.mT")], "axes 2 and 3 are swapped"),
+        ([("return convolved, pooled", "return convolved.mT, pooled.mT")],
+         "axes 2 and 3 are swapped"),
         ([("return convolved, pooled", "return convolved.mean(1), pooled")], "averaged"),
         ([("return convolved, pooled", "return convolved")], "one of the two outputs is missing"),
         ([("return convolved, pooled", "pass")], "the return statement is missing"),
-        ([("return convolved, pooled", "return convolved.detach().numpy(), pooled.detach().numpy()")],
+        ([("return convolved, pooled",
+           "return convolved.detach().numpy(), pooled.detach().numpy()")],
          "turned into arrays too early"),
         ([("return convolved, pooled", "return convolved * 0, pooled * 0")], "nothing but zeros"),
         ([("convolved = ", "X.zero_(); convolved = ")], "changes the images"),
@@ -653,9 +700,10 @@ def question(request):
     return ALL[request.param]
 
 
-@pytest.mark.parametrize(
-    "stub", ["raise NotImplementedError('Write the code.')", "pass", "...", '"""Say."""', "return ..."]
-)  # fmt: skip
+STUBS = ("raise NotImplementedError('Write the code.')", "pass", "...", '"""Say."""', "return ...")
+
+
+@pytest.mark.parametrize("stub", STUBS)
 def test_a_stub_gets_one_sentence_and_no_points(question, stub, capsys):
     check, source, name = question
     head = re.search(rf"( *)def {name}.*\n", source)

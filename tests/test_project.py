@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 import venv
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,24 @@ from catalogue import Project
 from conftest import ROOT
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_every_package_of_the_helpers_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "helpers").rglob("*.py")}
+    assert set(project["tool"]["setuptools"]["packages"]) == {
+        ".".join(folder.parts) for folder in folders
+    }
+
+
+def test_the_hash_of_the_helpers_covers_every_module(tmp_path):
+    shutil.copytree(ROOT / "helpers", tmp_path / "helpers")
+    hashes = {catalogue.helpers_hash(tmp_path)}
+    modules = sorted((tmp_path / "helpers").rglob("*.py"))
+    for module in modules:
+        module.write_text(module.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        hashes.add(catalogue.helpers_hash(tmp_path))
+    assert len(hashes) == len(modules) + 1
 
 
 def test_the_citation_is_readable():

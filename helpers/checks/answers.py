@@ -47,6 +47,15 @@ _CAUSES = (
         r"can't be cast to the desired output type Byte",
         "the images are bytes (uint8): divide a copy, images.float() / 255, not in place",
     ),
+    (
+        r"Float and Double|Double and Float|found Double|Double but",
+        "single and double precision (float32 and float64) are mixed",
+    ),
+    (
+        r"size of tensor a .* must match the size of tensor b",
+        "two tensors that belong together differ in shape: look at the axis of argmax or mean, "
+        "and at the indices",
+    ),
     (r"can't convert CUDA tensor to numpy", "the tensor has to come back with .cpu() first"),
     (r"Can't call numpy\(\) on Tensor that requires grad", "call .detach() before .numpy()"),
     (
@@ -63,7 +72,7 @@ def attempt(
 
     Raises `NotWrittenYet` for a stub, and `CheckError` when the answer raises an error or returns
     None. The error is chained; the message says its type, its own message and the answer's line.
-    `explain()` is asked for the likely mistake, and may return an empty text.
+    `explain()` is asked for the likely mistake where the message is not one that `cause` knows.
     """
     try:
         result = action()
@@ -79,12 +88,12 @@ def attempt(
         message = "\n".join(str(error).splitlines()[:2])
         raise CheckError(
             f"{what} raised {type(error).__name__}{place}{line}\n  {message}",
-            explain() or cause(message),
+            cause(message) or explain(),
         ) from error
     if result is Ellipsis:
         raise NotWrittenYet(f"{what} is not written yet.")
     if result is None:
-        raise CheckError(f"{what} returned None", "the return statement is missing")
+        raise CheckError(f"{what} returned None", explain() or "the return statement is missing")
     return result
 
 

@@ -15,7 +15,9 @@ import numpy as np
 from helpers.checks.errors import CheckError
 
 Mistake = tuple[str, object]
-TOLERANCE = 1e-4  # of the largest expected value: single precision over a few dozen steps
+# Of the largest expected value. Answers compute in single precision, over a few steps of training;
+# a mistake is recognised more loosely, since many mistakes let rounding grow.
+TOLERANCE, RECOGNISED = 1e-4, 2e-4
 
 
 def as_array(what: str, value: object) -> np.ndarray:
@@ -56,9 +58,7 @@ def expect(
         return
     hint = recognise(actual, mistakes) or recognise(actual, common_mistakes(wanted, batch_size))
     raise CheckError(
-        f"{what} differ from the reference\n  given: {given}\n{_difference(actual, wanted)}"
-        if wanted.size > 1
-        else f"{what} is wrong\n  given: {given}\n{_difference(actual, wanted)}",
+        f"{what}: not what the reference gives\n  given: {given}\n{_difference(actual, wanted)}",
         hint or relation(actual, wanted),
     )
 
@@ -66,7 +66,7 @@ def expect(
 def recognise(got: np.ndarray, mistakes: Iterable[Mistake]) -> str:
     """Return the words of the first mistake whose value is `got`, or an empty text."""
     for words, value in mistakes:
-        if same(got, np.asarray(_plain(value), dtype=np.float64)):
+        if same(got, np.asarray(_plain(value), dtype=np.float64), RECOGNISED):
             return words
     return ""
 
@@ -91,7 +91,8 @@ def common_mistakes(expected: np.ndarray, batch_size: int = 1) -> Iterator[Mista
             yield f"only the {which} of {len(expected)} is returned", expected[index]
             yield f"only the {which} of {len(expected)} is returned", expected[[index]]
     yield "the mean over the batch is returned, not one value for each", expected.mean(0)
-    yield "an axis of length 1 is missing", expected.squeeze()
+    if 1 in expected.shape:
+        yield "an axis of length 1 is missing", expected.squeeze()
 
 
 def relation(got: np.ndarray, expected: np.ndarray) -> str:
@@ -104,13 +105,12 @@ def relation(got: np.ndarray, expected: np.ndarray) -> str:
         return ""
     if not got.any():
         return "nothing but zeros came: the result is never filled in"
-    used = expected != 0
-    if used.any():
-        ratio = got[used] / expected[used]
-        if same(ratio, np.full_like(ratio, np.median(ratio))) and same(got, got * used):
-            return f"a factor: every value is {np.median(ratio):.4g} times what it should be"
-    if expected.ndim == 0:
-        return ""
+    factor = (got.ravel() @ expected.ravel()) / max((expected**2).sum(), 1e-300)
+    if expected.size == 1:  # any two numbers have some ratio; one that is whole says something
+        whole = abs(factor - round(factor)) < TOLERANCE and round(factor) > 1
+        return f"the result is {factor:.0f} times what it should be" if whole else ""
+    if same(got, factor * expected):
+        return f"every value is {factor:.4g} times what it should be"
     offset = got - expected
     if same(offset, np.full_like(offset, offset.flat[0])):
         return f"every value is off by {offset.flat[0]:+.4g}, as when a bias is missing"
@@ -135,6 +135,9 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> str:
 
 
 def _show(values: np.ndarray) -> str:
+    if values.size == 1:
+        value = values.item()
+        return f"{value:,.0f}" if value.is_integer() else f"{value:.6g}"
     return np.array2string(values, precision=5, separator=", ", max_line_width=100)
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from textwrap import indent
 
 from helpers.checks.answers import require_written, undisturbed
 from helpers.checks.errors import CheckError, NotWrittenYet
@@ -87,7 +88,8 @@ def graded(check: Check, answer: object, points: float) -> float:
             print(f"✓ {check.name}: {name}")
             continue
         repeated = failure.hint in said if isinstance(failure, CheckError) else False
-        print(f"✗ {check.name}: {name}: {'for the same reason' if repeated else failure}")
+        reason = "for the same reason" if repeated else indent(str(failure), "  ").lstrip()
+        print(f"✗ {check.name}: {name}\n  {reason}")
         if isinstance(failure, CheckError) and failure.hint:
             said.add(failure.hint)
     passed = sum(failure is None for _, failure in outcomes)

@@ -70,7 +70,7 @@ def _expect_count(answer: Callable, layer: nn.Module, inputs: tuple[int, ...]) -
         lambda: "a layer without weights has 0" if _count(layer, outputs) == 0 else "",
     )
     expect(
-        "the number of multiply-adds",
+        "multiply_adds",
         given,
         got,
         _count(layer, outputs),

@@ -43,13 +43,13 @@ class Run:
         images, labels = self.images.clone(), self.labels.clone()
         result = attempt("evaluate", lambda: answer(network, images, labels))
         require_unchanged("evaluate", images, labels, self.images, self.labels)
-        self.calls = witness.calls
+        self.witness = witness
         self.result = _as_pair(result)
 
     def expect(self, *which: int) -> None:
         """Compare the loss, the accuracy, or both."""
         right = self._means(self._logits(self.images))
-        what = ("the mean loss", "the accuracy")
+        what = ("evaluate, mean loss", "evaluate, accuracy")
         for i in which:
             mistakes = ((words, pair[i]) for words, pair in self._mistakes(right))
             expect(
@@ -99,7 +99,7 @@ class Run:
         )
 
     def _rows(self) -> list[int]:
-        return [call["rows"] for call in self.calls] or [len(self.labels)]
+        return self.witness.rows or [len(self.labels)]
 
     def _mistakes_in_batches(self, logits: Tensor) -> Iterator[tuple[str, tuple[float, float]]]:
         """Yield what goes wrong in putting together the batches that the network was given."""
@@ -201,7 +201,7 @@ def _(answer: Callable) -> None:
         network = _networks()[name].train(training)
         run = Run(answer, name, network, 97)
         run.expect(LOSS, ACCURACY)
-        if any(call["gradients"] for call in run.calls):
+        if run.witness.tracked_gradients:
             hint = "torch.no_grad() or torch.inference_mode() is missing"
             raise CheckError("evaluate tracks gradients, which costs time and memory", hint)
         if network.training != training:

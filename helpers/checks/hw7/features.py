@@ -16,7 +16,7 @@ get_intermediate = Check(
 )
 
 CONVOLVED, POOLED = 1, 3  # places in the reference's nn.Sequential
-NAMES = {CONVOLVED: "the first convolution's output", POOLED: "the first pooling layer's output"}
+NAMES = {CONVOLVED: "first convolution's output", POOLED: "first pooling layer's output"}
 
 
 def _model(pooling: str) -> ReferenceLeNet5:
@@ -82,7 +82,14 @@ def _expect(answer: Callable, pooling: str, X: Tensor, places: tuple[int, ...]) 
     for place in places:
         got = pair[0 if place == CONVOLVED else 1]
         mistakes = _mistakes(outputs, place, model.double().network)
-        expect(NAMES[place], given, got, outputs[place], mistakes, batch_size=len(X))
+        expect(
+            f"get_intermediate, {NAMES[place]}",
+            given,
+            got,
+            outputs[place],
+            mistakes,
+            batch_size=len(X),
+        )
 
 
 def _kinds(value: object) -> str:

@@ -116,8 +116,8 @@ def _require_sizes(model: nn.Module, pooling: str) -> None:
         biases = len(got) - len(weights)
         norm = _normalisation(model)
         raise CheckError(
-            f"M_{pooling}: 5 layers with weights should have 5 biases, not {biases} other "
-            "vectors of parameters",
+            f"M_{pooling} should have 5 biases beside the weights of its 5 layers, not {biases} "
+            "such vectors",
             f"{norm} is not part of this network" if norm else "bias=False leaves biases out",
         )
     if len(weights) != len(wanted):
@@ -133,7 +133,7 @@ def _require_sizes(model: nn.Module, pooling: str) -> None:
     else:
         hint = _explain_size(place, right, wrong, pooling)
     raise CheckError(
-        f"M_{pooling}: layer {place + 1} of the 5 that have weights is another\n"
+        f"M_{pooling}: layer {place + 1} of the 5 with weights has the wrong size\n"
         f"  expected: {_describe(right)}\n  got: {_describe(wrong)}",
         hint,
     )
@@ -314,8 +314,8 @@ def _check_logits(LeNet5: type, *, pooling: str) -> None:
     expected = _apply(_operations(weights, pooling), X.double())
     given = "a black, a white and two random images; random weights and biases"
     mistakes = _mistakes(weights, pooling, X.double())
-    expect(f"the logits of {name}", given, logits, expected, mistakes)
-    expect(f"the logits of {name} for one image alone", given, alone, expected[3:])
+    expect(f"{name}, logits", given, logits, expected, mistakes)
+    expect(f"{name}, logits of one image alone", given, alone, expected[3:])
 
 
 for _check, _what in ((_check_sizes, "sizes of the layers"), (_check_logits, "logits")):
