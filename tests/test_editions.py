@@ -1,5 +1,6 @@
 """The editions for students: what is left out, what stays, and what an unfinished notebook does."""
 
+import html
 import importlib.util
 import os
 import re
@@ -16,6 +17,7 @@ import publish
 import pytest
 import solutions
 import stamp
+import submissions
 from catalogue import Project, tags
 from conftest import ADDRESS, REF, ROOT, make_project
 from nbclient import NotebookClient
@@ -444,6 +446,21 @@ class Course:
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
+    def answers(self) -> dict[str, str]:
+        """Return the right answers, by the ids of their cells."""
+        folder = self.folder / "source" / self.assignment
+        source = catalogue.read_notebook(folder / f"{self.assignment}.ipynb")
+        written = [c for c in source.cells if c.metadata.get("nbgrader", {}).get("solution")]
+        return {cell.id: cell.source for cell in written}
+
+    def with_others(self, others: dict[str, str]) -> dict[str, str]:
+        """Return the right answers with other code at their ends, by what a cell defines."""
+        answers = self.answers()
+        for definition, code in others.items():
+            (cell,) = (name for name, text in answers.items() if f"\n{definition}(" in f"\n{text}")
+            answers[cell] += f"\n\n{code}"
+        return answers
+
     def submit(self, student: str, answers: dict[str, str]) -> None:
         """Hand in the released notebook with `answers` as the sources of these cells."""
         name = f"{self.assignment}.ipynb"
@@ -460,6 +477,13 @@ class Course:
         with Gradebook(f"sqlite:///{self.folder}/gradebook.db", "cnn-homework") as book:
             (notebook,) = book.find_submission(self.assignment, student).notebooks
             return {grade.name: grade.auto_score for grade in notebook.grades}
+
+    def errors(self, student: str) -> list[tuple[str, str]]:
+        """Return the cells that ended in an error when they were graded, with the error."""
+        folder = self.folder / "autograded" / student / self.assignment
+        notebook = catalogue.read_notebook(folder / f"{self.assignment}.ipynb")
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        return [(c.id, o.ename) for c in code for o in c.outputs if o.output_type == "error"]
 
     def feedback(self, student: str) -> str:
         """Return the feedback's HTML."""
@@ -487,17 +511,21 @@ SAMPLE_SUBMISSIONS = {
 
 
 def graded(project: Project, name: str, folder: Path, submissions: dict[str, dict]) -> Course:
-    """Write a course, hand in what `submissions` say and the right answers, and grade it all."""
-    editions.write_course(project, folder)
-    course = Course(folder, name)
-    course.nbgrader("generate_assignment")
-    source = catalogue.read_notebook(folder / "source" / name / f"{name}.ipynb")
-    written = [c for c in source.cells if c.metadata.get("nbgrader", {}).get("solution")]
-    course.submit("right", {cell.id: cell.source for cell in written})
+    """Write a course, hand in the right answers and what `submissions` say, and grade it all."""
+    course = released(project, name, folder)
+    course.submit("right", course.answers())
     for student, answers in submissions.items():
         course.submit(student, answers)
     course.nbgrader("autograde")
     course.nbgrader("generate_feedback")
+    return course
+
+
+def released(project: Project, name: str, folder: Path) -> Course:
+    """Write a course and generate its assignment."""
+    editions.write_course(project, folder)
+    course = Course(folder, name)
+    course.nbgrader("generate_assignment")
     return course
 
 
@@ -525,6 +553,48 @@ def test_what_is_released_holds_no_answer(graded_sample):
     released = (graded_sample.folder / "release/sample/sample.ipynb").read_text(encoding="utf-8")
     assert "SOLUTION" not in released and "number**2" not in released
     assert "Because" not in released and "# Write `scale` and `shift`." in released
+
+
+CONVERTED = [entry.name for entry in editions.converted(Project())]
+
+
+@needs_nbgrader
+@pytest.mark.parametrize("name", CONVERTED)
+def test_every_converted_chapter_is_graded_as_it_deserves(name, tmp_path):
+    course = released(Project(), name, tmp_path)
+    course.submit("right", course.answers())
+    course.submit("half", course.with_others(submissions.HALF[name]))
+    course.submit("wrong", course.with_others(submissions.WRONG[name]))
+    course.submit("empty", {})
+    course.nbgrader("autograde")
+    course.nbgrader("generate_feedback")
+
+    source = catalogue.read_notebook(tmp_path / "source" / name / f"{name}.ipynb")
+    tests = {
+        re.search(r'get\("(\w+)"\)', cell.source)[1]: (cell.id, cell.metadata["nbgrader"]["points"])
+        for cell in source.cells
+        if "checks.graded(" in cell.source
+    }
+    partly = submissions.PARTLY[name]
+    assert tests.keys() == partly.keys()
+    scores = {student: course.scores(student) for student in ("right", "half", "wrong", "empty")}
+    of = {
+        student: {answer: scores[student][cell] for answer, (cell, _) in tests.items()}
+        for student in scores
+    }
+    full = {answer: points for answer, (_, points) in tests.items()}
+    assert of["right"] == full
+    shares = {answer: share * full[answer] for answer, (share, _) in partly.items()}
+    assert of["half"] == pytest.approx(shares, abs=0.01)
+    assert set(of["wrong"].values()) == set(of["empty"].values()) == {0}
+    by_hand = set(scores["right"]) - {cell for cell, _ in tests.values()}
+    assert by_hand and all(scores["right"][cell] is None for cell in by_hand)
+
+    text = {student: html.unescape(course.feedback(student)) for student in scores}
+    assert all(reason in text["half"] for _, reason in partly.values())
+    assert text["wrong"].count("✗") >= len(tests)
+    assert "○ waits for" in text["empty"] and "is not written yet" in text["empty"]
+    assert course.errors("right") == course.errors("empty") == []
 
 
 @pytest.mark.parametrize(

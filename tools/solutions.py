@@ -252,7 +252,7 @@ def _made(node: ast.AST) -> Iterator[str]:
 
 def _first_sentence(text: str) -> str:
     """Return the first sentence of a docstring, to go on behind a colon."""
-    sentence = re.split(r"(?<=[.;:])\s", " ".join(text.split()), maxsplit=1)[0]
+    sentence = re.split(r"(?<=[.])\s|[;:](?=\s)", " ".join(text.split()), maxsplit=1)[0]
     return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
 
 
