@@ -21,7 +21,7 @@ READY := $(VENV)/.made-from-constraints
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book site test run bench oldest newest environment active
+.PHONY: help book site test mutation run bench oldest newest environment active
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is"
@@ -35,6 +35,10 @@ site: $(READY) ## build the site from what is published, and run nothing
 
 test: $(READY) ## run every test
 	$(RUN) -m pytest
+
+mutation: $(READY) ## plant small faults and see if tests fail: MODULE=helpers/progress.py, or all modules
+	$(RUN) -m pip install --quiet "mutmut>=3.8,<4" -c constraints.txt
+	$(RUN) tools/mutate.py $(MODULE)
 
 run: $(READY) ## run one notebook into build/run: NOTEBOOK=hw7 ARGS="-p steps 200"
 	@test -f notebooks/$(NOTEBOOK).ipynb || \

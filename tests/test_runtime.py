@@ -1,4 +1,4 @@
-"""Seeds, clocks, provenance, and how progress shows in a notebook and in a log."""
+"""Devices, threads, seeds, clocks and provenance."""
 
 import datetime
 import io
@@ -16,7 +16,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from helpers import progress, runtime
+from helpers import runtime
 from helpers.data import mnist
 
 
@@ -187,46 +187,6 @@ def test_synchronising_waits_for_the_device(monkeypatch, name):
     runtime.synchronize(torch.device(name))
     runtime.synchronize(torch.device("cpu"))
     assert waited == [name]
-
-
-def test_progress_in_a_log_is_plain_lines(capsys):
-    bar = progress.Progress("M_max", 100, log_seconds=0.0)
-    bar.update(50, "loss 0.5")
-    bar.finish("done")
-    first, last = capsys.readouterr().out.splitlines()
-    assert "50 of 100" in first and "loss 0.5" in first
-    assert last == "M_max: done"
-    assert "\r" not in first
-
-
-def test_progress_in_a_log_is_not_chatty(capsys):
-    bar = progress.Progress("M_max", 1000)
-    for step in range(1000):
-        bar.update(step)
-    assert capsys.readouterr().out == ""
-
-
-def test_progress_in_a_notebook_rewrites_one_line(monkeypatch):
-    lines = []
-
-    class Handle:
-        def update(self, line):
-            lines[-1] = str(line)
-
-    def display(line, display_id):
-        lines.append(str(line))
-        return Handle()
-
-    kernel = type("Shell", (), {"kernel": object()})()
-    monkeypatch.setattr(progress, "get_ipython", lambda: kernel)
-    monkeypatch.setattr(progress, "display", display)
-    bar = progress.Progress("M_max", 100)
-    bar._every = 0.0
-    for step in (10, 50, 100):
-        bar.update(step)
-    assert len(lines) == 1 and "100 of 100" in lines[0]
-    bar.finish("done")
-    assert lines == ["M_max: done"]
 
 
 @pytest.mark.parametrize(
