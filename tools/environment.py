@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("book", "test")
+EXTRAS = ("book", "test", "teach")
 
 
 class Unfit(RuntimeError):
