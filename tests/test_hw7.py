@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cells import execute
+from scipy import stats
 from torch import nn
 
 from helpers import data, runtime, training
@@ -109,7 +110,7 @@ def account(answers) -> dict[str, object]:
         "hw7",
         "time",
         NAMES={"avg": "M_avg", "max": "M_max", "no": "M_no"},
-        models={p: [answers["LeNet5"](p)] for p in ("avg", "max", "no")},
+        models={p: answers["LeNet5"](p) for p in ("avg", "max", "no")},
         train_set=(images, torch.randint(0, 10, (40,))),
         batch_size=8,
         steps=20,
@@ -190,36 +191,46 @@ def test_a_file_is_no_output_folder(tmp_path):
 # --- the trainings
 
 
-def trained(tmp_path, **changes) -> dict[str, object]:
-    cells = ("parameters", "setup", "network", "selection", "fit")
+def trained(tmp_path, *cells, **changes) -> dict[str, object]:
     with mpl.rc_context():
-        return execute("hw7", *cells, **settings(tmp_path, **changes))
+        names = ("parameters", "setup", "network", "selection", *cells)
+        return execute("hw7", *names, **settings(tmp_path, **changes))
 
 
 def test_trainings_side_by_side_are_the_trainings_alone(tmp_path):
-    weights = []
+    final = []
     for workers in (1, 2):
         folder = str(tmp_path / str(workers))
         changes = {"workers": workers, "output_folder": folder, "learning_rates": [0.05]}
-        names = trained(tmp_path, **changes, num_seeds=2, steps=5)
-        weights.append(
-            [p for models in names["models"].values() for m in models for p in m.parameters()]
+        final.append(
+            trained(tmp_path, "fit", "difference", **changes, num_seeds=2, steps=5)["final"]
         )
-    assert len(weights[0]) == 3 * 2 * 10
-    for alone, beside in zip(*weights, strict=True):
-        assert torch.equal(alone, beside)
+    for pooling in ("avg", "max", "no"):
+        assert np.array_equal(final[0][pooling], final[1][pooling])
 
 
-def test_seeds_differ_and_each_run_keeps_its_weights(tmp_path):
-    names = trained(tmp_path, num_seeds=2, learning_rates=[0.05])
-    one, other = names["models"]["max"]
+def test_the_comparison_is_paired_and_its_limit_is_that_of_a_t_test(tmp_path):
+    names = trained(tmp_path, "fit", "difference", num_seeds=3, learning_rates=[0.05], steps=3)
+    final, recorded = names["final"], names["run"].results["differences"]
+    differences = final["max"] - final["no"]
+    assert recorded["max_minus_no"] == pytest.approx(differences.mean())
+    # The residual mean square of a table of models and seeds, as analysis of variance has it.
+    table = np.stack(list(final.values()))
+    residual = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    error = np.sqrt(2 * (residual**2).sum() / 4 / 3)
+    assert recorded["freedom"] == 4
+    assert recorded["limit"] == pytest.approx(stats.t.ppf(1 - 0.05 / 6, 4) * error)
+    assert names["run"].parameters["comparison_steps"] == 3  # no more than the long runs have
+
+
+def test_seeds_differ_and_a_long_run_keeps_its_weights(tmp_path):
+    names = trained(tmp_path, "fit", num_seeds=2, learning_rates=[0.05])
+    one, other = names["starts"]["max"]
     assert not torch.equal(one.network[1].weight, other.network[1].weight)
     files = sorted(path.name for path in (tmp_path / "out").glob("*.pt"))
-    assert files == sorted(
-        f"M_{p}-seed-{n}-4-steps.pt" for p in ("avg", "max", "no") for n in (0, 1)
-    )
-    saved = torch.load(tmp_path / "out" / "M_max-seed-1-4-steps.pt", weights_only=True)
-    assert torch.equal(saved["network.1.weight"], other.network[1].weight)
+    assert files == [f"M_{p}-seed-0-4-steps.pt" for p in ("avg", "max", "no")]
+    saved = torch.load(tmp_path / "out" / "M_max-seed-0-4-steps.pt", weights_only=True)
+    assert torch.equal(saved["network.1.weight"], names["models"]["max"].network[1].weight)
 
 
 def test_a_rate_that_diverges_is_not_chosen(tmp_path):
