@@ -145,7 +145,7 @@ def test_a_checked_device_is_still_a_device():
         runtime.select_device("tpu", "where")
 
 
-# --- one declaration, with the parameters of the pooling study
+# --- one declaration, with parameters like those of the pooling study
 
 KINDS = {
     "steps": parameters.Integer("gradient steps of each network", minimum=1),
