@@ -376,6 +376,7 @@ WHOLE_GRAPH = TRAIN.replace("F.cross_entropy(model(X), y)", "F.cross_entropy(mod
 WHOLE_GRAPH = WHOLE_GRAPH.replace("losses = []", "losses, total = [], 0")
 WHOLE_GRAPH = WHOLE_GRAPH.replace("        losses.append", "        total = loss; losses.append")
 RATE = "(1 - step / steps)"
+CALL_BATCHES = r"batches is a function: call batches\(step\)"
 
 
 @pytest.mark.parametrize(
@@ -411,7 +412,10 @@ def test_right_training_passes(source, changes, capsys):
                  ("        optimizer.step()\n", "")],
          r"step\(\)"),
         (TRAIN, [(RATE, "1")], "the learning rate does not fall"),
-        (TRAIN, [(RATE, "(1 - (step + 1) / steps)")], "one step ahead"),
+        (TRAIN, [(RATE, "(1 - (step + 1) / steps)")],
+         "falls one step too early: the first step should still use all of it"),
+        (TRAIN, [(RATE, "(1 - max(step - 1, 0) / steps)")],
+         "falls one step too late: only the first step should use all of it"),
         (TRAIN, [(RATE, "(1 - step / max(steps - 1, 1))")], "divided by steps - 1"),
         (TRAIN, [(RATE, "(1 - step // steps)")], "the learning rate does not fall"),
         (TRAIN, [(RATE, "(1 - 0.5 * step / steps)")], "falls to half of its first value"),
@@ -422,7 +426,7 @@ def test_right_training_passes(source, changes, capsys):
          "each step multiplies the rate of the last"),
         (SCHEDULER, [("optimizer.step()\n        schedule.step()",
                       "schedule.step(); optimizer.step()")],
-         "one step ahead"),
+         "one step too early"),
         (TRAIN, [(", momentum=momentum", "")], "momentum has no effect"),
         (TRAIN, [(", momentum=momentum", ", momentum=0.9")], "momentum"),
         (TRAIN, [("momentum=momentum)", "momentum=momentum, nesterov=momentum > 0)")], "Nesterov"),
@@ -446,7 +450,12 @@ def test_right_training_passes(source, changes, capsys):
         (TRAIN, [("F.cross_entropy(model(X)", "F.nll_loss(model(X).softmax(1)")],
          "logarithm is missing"),
         (TRAIN, [("batches(step)", "batches(0)")], "the batch of step 0"),
-        (TRAIN, [("batches(step)", "batches(step + 1)")], r"the first is batches\(0\)"),
+        (TRAIN, [("batches(step)", "batches(step + 1)")],
+         r"the first step should use batches\(0\)"),
+        (TRAIN, [("batches(step)", "batches[step]")], CALL_BATCHES),
+        (TRAIN, [("for step in range(steps)", "for step, indices in enumerate(batches)"),
+                 ("        indices = batches(step)\n", "")], CALL_BATCHES),
+        (TRAIN, [("batches(step)", "batches")], CALL_BATCHES),
         (TRAIN, [("batches(step)", "slice(None)")], "uses all images"),
         (TRAIN, [("batches(step)", "torch.arange(8)")], "uses the first images"),
         (TRAIN, [("batches(step)", "torch.randint(len(images), (8,))")], "batches is never called"),
