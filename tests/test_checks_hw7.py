@@ -632,6 +632,7 @@ def test_wrong_evaluation_is_named(source, changes, hint):
 
 # --- feature maps
 
+NOT_CALLED = r"the slices are not called: network\[:n\]\(X\)"
 FEATURES = """
 def get_intermediate(model, X):
     convolved = model.network[:2](X)
@@ -695,6 +696,15 @@ def test_right_features_pass(source, changes, capsys):
         ([("return convolved, pooled",
            "return convolved.detach().numpy(), pooled.detach().numpy()")],
          "turned into arrays too early"),
+        ([("model.network[:2](X)", "model.network[1](X)")], "a layer behind Reshape is given the"),
+        ([("model.network[:2](X)", "model.network[1:2](X)")], "use slices from the start"),
+        ([("model.network[:2](X)", "model.network[:2]"),
+          ("model.network[2:4](convolved)", "model.network[:4]")], NOT_CALLED),
+        ([("model.network[:2](X)", "model.network[:2]")], NOT_CALLED),
+        ([("return convolved, pooled", "return convolved, model.network[:4]")], NOT_CALLED),
+        ([("return convolved, pooled", "return model.network[1], model.network[3]")],
+         "the layers themselves are returned"),
+        ([("model.network[:2]", "model[:2]")], "the layers are in model.network"),
         ([("return convolved, pooled", "return convolved * 0, pooled * 0")], "nothing but zeros"),
         ([("convolved = ", "X.zero_(); convolved = ")], "changes the images"),
         ([("model.network[2:4](convolved)", "F.max_pool2d(convolved.relu(), 2)")], ""),
