@@ -698,6 +698,8 @@ def test_right_features_pass(source, changes, capsys):
          "turned into arrays too early"),
         ([("model.network[:2](X)", "model.network[1](X)")], "a layer behind Reshape is given the"),
         ([("model.network[:2](X)", "model.network[1:2](X)")], "use slices from the start"),
+        ([("model.network[2:4](convolved)", "model.network[3](X)")], "use slices from the start"),
+        ([("model.network[2:4](convolved)", "nn.MaxPool2d(2)(X)")], "use slices from the start"),
         ([("model.network[:2](X)", "model.network[:2]"),
           ("model.network[2:4](convolved)", "model.network[:4]")], NOT_CALLED),
         ([("model.network[:2](X)", "model.network[:2]")], NOT_CALLED),

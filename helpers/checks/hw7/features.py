@@ -21,7 +21,9 @@ NAMES = {CONVOLVED: "first convolution's output", POOLED: "first pooling layer's
 _NOT_CALLED = "the slices are not called: network[:n](X)"
 _CAUSES = (
     (
-        r"to conv2d, but got input of size: \[\d+, 784\]",
+        # What a convolution, average pooling and max pooling say.
+        r"to conv2d, but got input of size: \[\d+, 784\]|range of \[-2, 1\], but got -3|"
+        r"non-empty 3D or 4D",
         "a layer behind Reshape is given the rows: use slices from the start, network[:n](X)",
     ),
     (r"must be Tensor, not Sequential|got \(Sequential,", _NOT_CALLED),
