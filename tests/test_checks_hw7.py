@@ -104,6 +104,7 @@ def without_relu(layer: str) -> tuple[str, str]:
         [("Reshape(1, 28, 28)", "nn.Unflatten(1, (1, 28, 28))")],
         [("pool2 = [pool(2, 2)] if pool else []", "pool2 = pool1")],
         [("nn.ReLU()", "nn.ReLU(inplace=True)")],
+        [("nn.Conv2d(1, 6, 5, padding=2)", "nn.ZeroPad2d(2), nn.Conv2d(1, 6, 5)")],
         [("self.network", "self.layers")],
         [("nn.Linear(16 * side * side, 120)", "nn.LazyLinear(120)")],
         [("*pool1,", "nn.Sequential(*pool1),"), ("*pool2,", "nn.Sequential(*pool2),")],
@@ -179,7 +180,18 @@ def test_right_networks_pass(changes, capsys):
         ([("[pool(2, 2)] if pool else []", "[(pool or nn.MaxPool2d)(2)]"),
           ("side = 5 if pool else 24", "side = 5")],
          "M_no.*\n.*\n.*\n.*the first pooling should not be there and the second pooling"),
-        ([("side = 5 if pool else 24", "side = 5")], "9216 numbers reach"),
+        ([("side = 5 if pool else 24", "side = 5")],
+         "9216 numbers reach.*400 is right only with pooling: "
+         "M_no needs in_features = 16 · 24 · 24"),
+        ([("side = 5 if pool else 24", "side = 24")],
+         "400 numbers reach.*9216 is right only without pooling: "
+         "M_avg needs in_features = 16 · 5 · 5"),
+        ([("side = 5 if pool else 24", "side = 4 if pool else 20")],
+         "in_features=256; M_avg needs in_features = 16 · 5 · 5"),
+        ([(POOL1, "pool1 = [pool(2, 1)]")], "1936 .*; the stride of the first pooling is not 2"),
+        ([(POOL2, "pool2 = [pool(2, 1)]")], "1296 .*; the stride of the second pooling is not 2"),
+        ([("pool(2, 2)", "pool(2, 1)"), ("side = 5", "side = 22")],
+         "the stride of the first pooling is not 2 and the stride of the second pooling is not 2"),
         ([("nn.Linear(120, 84),", "nn.Linear(120, 84, bias=False),")],
          "bias=False leaves biases out"),
         ([("nn.Conv2d(1, 6, 5, padding=2)", "nn.Conv2d(1, 6, 3, padding=1)")], "kernel_size is 3"),
@@ -364,6 +376,7 @@ WHOLE_GRAPH = TRAIN.replace("F.cross_entropy(model(X), y)", "F.cross_entropy(mod
 WHOLE_GRAPH = WHOLE_GRAPH.replace("losses = []", "losses, total = [], 0")
 WHOLE_GRAPH = WHOLE_GRAPH.replace("        losses.append", "        total = loss; losses.append")
 RATE = "(1 - step / steps)"
+CALL_BATCHES = r"batches is a function: call batches\(step\)"
 
 
 @pytest.mark.parametrize(
@@ -399,7 +412,10 @@ def test_right_training_passes(source, changes, capsys):
                  ("        optimizer.step()\n", "")],
          r"step\(\)"),
         (TRAIN, [(RATE, "1")], "the learning rate does not fall"),
-        (TRAIN, [(RATE, "(1 - (step + 1) / steps)")], "one step ahead"),
+        (TRAIN, [(RATE, "(1 - (step + 1) / steps)")],
+         "falls one step too early: the first step should still use all of it"),
+        (TRAIN, [(RATE, "(1 - max(step - 1, 0) / steps)")],
+         "falls one step too late: only the first step should use all of it"),
         (TRAIN, [(RATE, "(1 - step / max(steps - 1, 1))")], "divided by steps - 1"),
         (TRAIN, [(RATE, "(1 - step // steps)")], "the learning rate does not fall"),
         (TRAIN, [(RATE, "(1 - 0.5 * step / steps)")], "falls to half of its first value"),
@@ -410,7 +426,7 @@ def test_right_training_passes(source, changes, capsys):
          "each step multiplies the rate of the last"),
         (SCHEDULER, [("optimizer.step()\n        schedule.step()",
                       "schedule.step(); optimizer.step()")],
-         "one step ahead"),
+         "one step too early"),
         (TRAIN, [(", momentum=momentum", "")], "momentum has no effect"),
         (TRAIN, [(", momentum=momentum", ", momentum=0.9")], "momentum"),
         (TRAIN, [("momentum=momentum)", "momentum=momentum, nesterov=momentum > 0)")], "Nesterov"),
@@ -434,7 +450,12 @@ def test_right_training_passes(source, changes, capsys):
         (TRAIN, [("F.cross_entropy(model(X)", "F.nll_loss(model(X).softmax(1)")],
          "logarithm is missing"),
         (TRAIN, [("batches(step)", "batches(0)")], "the batch of step 0"),
-        (TRAIN, [("batches(step)", "batches(step + 1)")], r"the first is batches\(0\)"),
+        (TRAIN, [("batches(step)", "batches(step + 1)")],
+         r"the first step should use batches\(0\)"),
+        (TRAIN, [("batches(step)", "batches[step]")], CALL_BATCHES),
+        (TRAIN, [("for step in range(steps)", "for step, indices in enumerate(batches)"),
+                 ("        indices = batches(step)\n", "")], CALL_BATCHES),
+        (TRAIN, [("batches(step)", "batches")], CALL_BATCHES),
         (TRAIN, [("batches(step)", "slice(None)")], "uses all images"),
         (TRAIN, [("batches(step)", "torch.arange(8)")], "uses the first images"),
         (TRAIN, [("batches(step)", "torch.randint(len(images), (8,))")], "batches is never called"),
@@ -611,6 +632,7 @@ def test_wrong_evaluation_is_named(source, changes, hint):
 
 # --- feature maps
 
+NOT_CALLED = r"the slices are not called: network\[:n\]\(X\)"
 FEATURES = """
 def get_intermediate(model, X):
     convolved = model.network[:2](X)
@@ -674,6 +696,17 @@ def test_right_features_pass(source, changes, capsys):
         ([("return convolved, pooled",
            "return convolved.detach().numpy(), pooled.detach().numpy()")],
          "turned into arrays too early"),
+        ([("model.network[:2](X)", "model.network[1](X)")], "a layer behind Reshape is given the"),
+        ([("model.network[:2](X)", "model.network[1:2](X)")], "use slices from the start"),
+        ([("model.network[2:4](convolved)", "model.network[3](X)")], "use slices from the start"),
+        ([("model.network[2:4](convolved)", "nn.MaxPool2d(2)(X)")], "use slices from the start"),
+        ([("model.network[:2](X)", "model.network[:2]"),
+          ("model.network[2:4](convolved)", "model.network[:4]")], NOT_CALLED),
+        ([("model.network[:2](X)", "model.network[:2]")], NOT_CALLED),
+        ([("return convolved, pooled", "return convolved, model.network[:4]")], NOT_CALLED),
+        ([("return convolved, pooled", "return model.network[1], model.network[3]")],
+         "the layers themselves are returned"),
+        ([("model.network[:2]", "model[:2]")], "the layers are in model.network"),
         ([("return convolved, pooled", "return convolved * 0, pooled * 0")], "nothing but zeros"),
         ([("convolved = ", "X.zero_(); convolved = ")], "changes the images"),
         ([("model.network[2:4](convolved)", "F.max_pool2d(convolved.relu(), 2)")], ""),

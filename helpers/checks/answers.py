@@ -28,8 +28,10 @@ _LIBRARIES = tuple(
     }
 )
 
+Causes = tuple[tuple[str, str], ...]  # a pattern in an error's message, what it comes from
+
 # What torch says in the commonest cases, and what it comes from.
-_CAUSES = (
+_CAUSES: Causes = (
     (
         r"does not require grad|does not have a grad_fn",
         "something cuts the gradient off before backward(): .detach(), .data, .item() or "
@@ -66,13 +68,18 @@ _CAUSES = (
 
 
 def attempt(
-    what: str, action: Callable[[], object], explain: Callable[[], str] = lambda: ""
+    what: str,
+    action: Callable[[], object],
+    explain: Callable[[], str] = lambda: "",
+    *,
+    causes: Causes = (),
 ) -> object:
     """Return what `action` returns, which calls the answer that a message names as `what`.
 
     Raises `NotWrittenYet` for a stub, and `CheckError` when the answer raises an error or returns
     None. The error is chained; the message says its type, its own message and the answer's line.
-    `explain()` is asked for the likely mistake where the message is not one that `cause` knows.
+    `causes` says what messages come from in this exercise, before those that `cause` knows;
+    `explain()` is asked for the likely mistake where the message is none of these.
     """
     try:
         result = action()
@@ -88,7 +95,7 @@ def attempt(
         message = "\n".join(str(error).splitlines()[:2])
         raise CheckError(
             f"{what} raised {type(error).__name__}{place}{line}\n  {message}",
-            cause(message) or explain(),
+            cause(message, causes) or explain(),
         ) from error
     if result is Ellipsis:
         raise NotWrittenYet(f"{what} is not written yet.")
@@ -114,9 +121,10 @@ def require_written(what: str, function: object) -> None:
                 raise NotWrittenYet(f"{what} is not written yet.")
 
 
-def cause(message: str) -> str:
-    """Return what a message of torch usually comes from, or an empty text."""
-    return next((why for pattern, why in _CAUSES if re.search(pattern, message)), "")
+def cause(message: str, causes: Causes = ()) -> str:
+    """Return what a message usually comes from, by `causes` or torch's commonest, or ""."""
+    known = (*causes, *_CAUSES)
+    return next((why for pattern, why in known if re.search(pattern, message)), "")
 
 
 @contextmanager

@@ -18,6 +18,18 @@ get_intermediate = Check(
 CONVOLVED, POOLED = 1, 3  # places in the reference's nn.Sequential
 NAMES = {CONVOLVED: "first convolution's output", POOLED: "first pooling layer's output"}
 
+_NOT_CALLED = "the slices are not called: network[:n](X)"
+_CAUSES = (
+    (
+        # What a convolution, average pooling and max pooling say.
+        r"to conv2d, but got input of size: \[\d+, 784\]|range of \[-2, 1\], but got -3|"
+        r"non-empty 3D or 4D",
+        "a layer behind Reshape is given the rows: use slices from the start, network[:n](X)",
+    ),
+    (r"must be Tensor, not Sequential|got \(Sequential,", _NOT_CALLED),
+    (r"'ReferenceLeNet5' object is not", "the layers are in model.network"),
+)
+
 
 def _model(pooling: str) -> ReferenceLeNet5:
     model = ReferenceLeNet5(pooling)
@@ -64,6 +76,7 @@ def _expect(answer: Callable, pooling: str, X: Tensor, places: tuple[int, ...]) 
     pair = attempt(
         "get_intermediate, given the reference network (Reshape, Conv2d, ReLU, pooling, …),",
         lambda: answer(model, X),
+        causes=_CAUSES,
     )
     if not torch.equal(X, before):
         raise CheckError("get_intermediate changes the images it is given", "work on a copy")
@@ -74,8 +87,7 @@ def _expect(answer: Callable, pooling: str, X: Tensor, places: tuple[int, ...]) 
         )
     if not all(isinstance(output, Tensor) for output in pair):
         raise CheckError(
-            f"get_intermediate should return two tensors, not {_kinds(pair)}",
-            "they are turned into arrays too early" if hasattr(pair[0], "dtype") else "",
+            f"get_intermediate should return two tensors, not {_kinds(pair)}", _explain_pair(pair)
         )
     outputs = _outputs(_model(pooling), before)
     given = f"M_{pooling} with random weights, {len(X)} image{'s' if len(X) > 1 else ''}"
@@ -90,6 +102,15 @@ def _expect(answer: Callable, pooling: str, X: Tensor, places: tuple[int, ...]) 
             mistakes,
             batch_size=len(X),
         )
+
+
+def _explain_pair(pair: list | tuple) -> str:
+    """Return why two values are not two tensors."""
+    if any(isinstance(output, nn.Sequential) for output in pair):
+        return _NOT_CALLED
+    if any(isinstance(output, nn.Module) for output in pair):
+        return "the layers themselves are returned, not what network[:n](X) puts out"
+    return "they are turned into arrays too early" if hasattr(pair[0], "dtype") else ""
 
 
 def _kinds(value: object) -> str:

@@ -21,6 +21,10 @@ initialize_network = Check(
 
 Operation = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
+Window = tuple[int, int]  # kernel_size and stride of a pooling layer
+
+_POOL, _POOL_STRIDE_1, _NO_POOL = (2, 2), (2, 1), (1, 1)
+_RIGHT_INPUTS = {"avg": 400, "max": 400, "no": 9216}  # of the first linear layer
 
 
 # --- building and sizes
@@ -72,22 +76,33 @@ def _explain_stop(reached: list[tuple[nn.Linear, torch.Size]], pooling: str) -> 
         return "nn.Flatten() is missing before the first fully connected layer"
     if shape[1] == layer.in_features:
         return "in_features of a fully connected layer is not out_features of the one before"
-    why = _explain_inputs(shape[1], pooling) or _explain_inputs(layer.in_features, pooling)
+    if shape[1] == _RIGHT_INPUTS[pooling]:
+        why = _explain_in_features(layer.in_features, pooling)
+    else:
+        why = _explain_inputs(shape[1], pooling)
     return (
         f"{shape[1]} numbers reach the first fully connected layer, which has "
-        f"in_features={layer.in_features}" + (f": {why}" if why else "")
+        f"in_features={layer.in_features}" + (f"; {why}" if why else "")
     )
+
+
+def _explain_in_features(in_features: int, pooling: str) -> str:
+    """Return what in_features has to be, where the layers before the first linear one are right."""
+    side = 24 if pooling == "no" else 5
+    needs = f"M_{pooling} needs in_features = 16 · {side} · {side}"
+    if in_features not in _RIGHT_INPUTS.values():
+        return needs
+    without = "with" if pooling == "no" else "without"
+    return f"{in_features} is right only {without} pooling: {needs}"
 
 
 def _explain_inputs(inputs: int, pooling: str) -> str:
     """Return which padding or pooling lets `inputs` numbers reach the first linear layer."""
-    pool = 1 if pooling == "no" else 2
-    wrong_pool = "is missing" if pool == 2 else "should not be there"
     choices = [
         {2: "", 0: "the first convolution lacks its padding of 2"},
-        {pool: "", 3 - pool: f"the first pooling {wrong_pool}"},
+        _pool_choices("first", pooling),
         {0: "", 2: "the second convolution has padding and should have none"},
-        {pool: "", 3 - pool: f"the second pooling {wrong_pool}"},
+        _pool_choices("second", pooling),
     ]
     found = [
         [words for choice, value in zip(choices, values, strict=True) if (words := choice[value])]
@@ -97,10 +112,27 @@ def _explain_inputs(inputs: int, pooling: str) -> str:
     return " and ".join(min(found, key=len)) if found else ""
 
 
-def _first_inputs(padding1: int, pool1: int, padding2: int, pool2: int) -> int:
-    """Return how many numbers reach the first linear layer; a pool of 1 is none."""
-    side = (28 + 2 * padding1 - 4) // pool1
-    return 16 * ((side + 2 * padding2 - 4) // pool2) ** 2
+def _pool_choices(which: str, pooling: str) -> dict[Window, str]:
+    """Return the right pooling with no words and the wrong ones with what is wrong."""
+    if pooling == "no":
+        surplus = f"the {which} pooling should not be there"
+        return {_NO_POOL: "", _POOL: surplus, _POOL_STRIDE_1: surplus}
+    return {
+        _POOL: "",
+        _NO_POOL: f"the {which} pooling is missing",
+        _POOL_STRIDE_1: f"the stride of the {which} pooling is not 2",
+    }
+
+
+def _first_inputs(padding1: int, pool1: Window, padding2: int, pool2: Window) -> int:
+    """Return how many numbers reach the first linear layer."""
+    side = _pooled(28 + 2 * padding1 - 4, pool1)
+    return 16 * _pooled(side + 2 * padding2 - 4, pool2) ** 2
+
+
+def _pooled(side: int, window: Window) -> int:
+    kernel_size, stride = window
+    return (side - kernel_size) // stride + 1
 
 
 def _require_sizes(model: nn.Module, pooling: str) -> None:

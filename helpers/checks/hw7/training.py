@@ -25,6 +25,13 @@ from helpers.checks.parts import Check
 train = Check("train", "losses and weights agree with the reference on 3 networks, step by step")
 
 IMAGES, BATCH_SIZE = 40, 8
+# What Python and torch say of batches[step], `for indices in batches` and images[batches].
+_CAUSES = (
+    (
+        r"'function' object is|got function|type 'function'",
+        "batches is a function: call batches(step)",
+    ),
+)
 Change = tuple[Tensor, Tensor]  # the new velocity of a parameter, and what is taken off it
 
 
@@ -103,7 +110,7 @@ MISTAKES = {
     },
     "indices": {
         "each step uses the batch of step 0": lambda batches, step: batches(0),
-        "each step uses the batch of the next one: the first is batches(0)": (
+        "each step uses the batch of the next one: the first step should use batches(0)": (
             lambda batches, step: batches(step + 1)
         ),
         "each step uses all images, not those of batches(step)": (
@@ -121,16 +128,16 @@ MISTAKES = {
     "rate": {
         "the weights are never updated": lambda t, n: 0.0,
         "the learning rate does not fall": lambda t, n: 1.0,
-        "the learning rate is one step ahead: the first step uses the whole of it": (
+        "the learning rate falls one step too early: the first step should still use all of it": (
             lambda t, n: 1 - (t + 1) / n
         ),
-        "the learning rate is one step behind: it stays at its first value for two steps": (
+        "the learning rate falls one step too late: only the first step should use all of it": (
             lambda t, n: 1 - max(t - 1, 0) / n
         ),
-        "the learning rate falls too fast: it is divided by steps - 1": (
+        "the learning rate falls too fast: step is divided by steps - 1, not by steps": (
             lambda t, n: 1 - t / max(n - 1, 1)
         ),
-        "the learning rate falls too slowly: it is divided by steps + 1": (
+        "the learning rate falls too slowly: step is divided by steps + 1, not by steps": (
             lambda t, n: 1 - t / (n + 1)
         ),
         "each step multiplies the rate of the last; it should start from learning_rate anew": (
@@ -268,7 +275,7 @@ class Run:
             yield "batches is never called: it says which images each step uses", self.losses
         elif set(self.asked) != set(range(self.exercise.steps)):
             asked = ", ".join(map(str, self.asked[:10]))
-            yield f"batches is asked for the steps {asked}; they are 0, 1, …", self.losses
+            yield f"batches is asked for the steps {asked}; they should be 0, 1, …", self.losses
 
     def _why_unchanged(self) -> str:
         if all(parameter.grad is None for parameter in self.network.parameters()):
@@ -305,6 +312,7 @@ def _run(answer: Callable, exercise: Exercise) -> Run:
             learning_rate=exercise.learning_rate,
             momentum=exercise.momentum,
         ),
+        causes=_CAUSES,
     )
     require_unchanged("train", images, labels, *bytes_and_labels(IMAGES))
     return Run(exercise, _as_losses(losses, exercise), network, asked)
@@ -336,8 +344,8 @@ def _explain_length(losses: list, exercise: Exercise) -> str:
     if not losses:
         return "no loss is ever appended"
     known = {
-        exercise.steps - 1: "one step too few: the steps are range(steps)",
-        exercise.steps + 1: "one step too many: the steps are range(steps)",
+        exercise.steps - 1: "one step too few: the steps should be range(steps)",
+        exercise.steps + 1: "one step too many: the steps should be range(steps)",
         1: "the return stands inside the loop, so that it ends after one step",
     }
     return known.get(len(losses), "steps says how many gradient steps to take")
