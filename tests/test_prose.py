@@ -257,6 +257,8 @@ def test_a_condition_that_holds_is_left_alone(text):
         ("8 GB and 512 KiB", ["8 GB", "512 KiB"]),
         ("3.2 times as long, 3.2× as long", ["3.2 times", "3.2×"]),
         ("3.2 × as long", ["3.2 ×"]),
+        ("3.2x as long, but 28x28", ["3.2x"]),
+        ("1,5 % and .5 %", ["1,5 %", "5 %"]),
         (
             "1 200 images per second, 60 steps a second",
             ["1 200 images per second", "60 steps a second"],
@@ -476,6 +478,16 @@ def test_a_damaged_results_file_is_told_by_name(project):
     faults = gate.book_faults(project)
     assert any("no notebook is called 'sample'; there are: none yet" in fault for fault in faults)
     assert any("sample.json is not JSON" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("content", ["{", "<<<<<<< HEAD", "[]", '{"cells": 1}'])
+def test_a_damaged_notebook_is_told_by_name(project, content):
+    project.source("sample").write_text(content, encoding="utf-8")
+    for action in (prose.faults, prose.write):
+        with pytest.raises(
+            catalogue.CatalogueError, match=r"sample\.ipynb in .* is not a notebook"
+        ):
+            action(project)
 
 
 def test_the_command_reports_or_writes(project, monkeypatch, capsys):

@@ -151,6 +151,17 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
     path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
 
 
+def raw_notebook(path: Path) -> dict:
+    """Return what the JSON of a notebook's file holds; `CatalogueError` if it is no notebook."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CatalogueError(f"{path.name} in {path.parent} is not a notebook: {error}") from None
+    if not (isinstance(raw, dict) and isinstance(raw.get("cells"), list)):
+        raise CatalogueError(f"{path.name} in {path.parent} is not a notebook: it has no cells")
+    return raw
+
+
 def rewrite_cells(path: Path, change: Callable[[dict, str], str]) -> bool:
     """Rewrite the cells of a notebook's file; tell whether any has changed.
 
@@ -158,8 +169,7 @@ def rewrite_cells(path: Path, change: Callable[[dict, str], str]) -> bool:
     Every other byte is left alone, but for the hashes that an executed copy records of its source:
     one that held goes on holding.
     """
-    content = path.read_bytes().decode("utf-8")
-    raw, before = json.loads(content), nbformat.reads(content, as_version=4)
+    raw = raw_notebook(path)
     changed = False
     for cell in raw["cells"]:
         text = "".join(cell["source"])
@@ -169,6 +179,8 @@ def rewrite_cells(path: Path, change: Callable[[dict, str], str]) -> bool:
             changed = True
     if not changed:
         return False
+    content = path.read_bytes().decode("utf-8")
+    before = nbformat.reads(content, as_version=4)
     after = nbformat.reads(json.dumps(raw), as_version=4)
     recorded = raw["metadata"].get("provenance", {})
     for key, hash_of in (("source_sha256", source_hash), ("code_sha256", code_hash)):

@@ -49,10 +49,10 @@ A block is a part of a page that a function of tools/pages.py writes (`BLOCKS` t
 Any other comment is refused, lest a mistyped one go unnoticed; a remark is `<!-- note: … -->`.
 Comments inside code are code, and nothing happens to them.
 
-A number with a unit or per cent sign, or behind ±, that carries no stamp is refused: it may have
-been typed. The ones that no run of ours made (targets of an assignment, figures of a paper, sizes
-of data) are listed with the reason in tools/prose.toml. Code, formulas, addresses and the points
-in a heading (`## (b) Time [25 points]`) are not looked at.
+A number in digits with a unit or per cent sign, or behind ±, that carries no stamp is refused: it
+may have been typed. The ones that no run of ours made (targets of an assignment, figures of a
+paper, sizes of data) are listed with the reason in tools/prose.toml. Code, formulas, addresses and
+the points in a heading (`## (b) Time [25 points]`) are not looked at.
 """
 
 import argparse
@@ -66,7 +66,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pages
-from catalogue import CatalogueError, Project, rewrite_cells
+from catalogue import CatalogueError, Project, raw_notebook, rewrite_cells
 from jinja2 import StrictUndefined, TemplateError, Undefined, meta
 from jinja2.sandbox import SandboxedEnvironment
 from markdown_it import MarkdownIt
@@ -99,25 +99,27 @@ INLINE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+MARKDOWN = MarkdownIt("commonmark").enable("table")
 CODE_DIRECTIVES = ("code", "code-block", "code-cell", "literalinclude", "math", "eval-rst", "raw")
 
-GAP = rf"[{COMMENT}*_]*(?:[^\S\n]|\n(?!\s*\n))*[{COMMENT}*_]*"
+GAP = rf"(?:[{COMMENT}*_]|[^\S\n]|\n(?!\s*\n))*"
 UNITS = r"""
     %|‰|per\s?cent\b|percentage\s+points?\b|points?\b|pp\b
     |[mµμn]s\b|min\b|milliseconds?\b|microseconds?\b|seconds?\b|minutes?\b|hours?\b|days?\b
-    |[kKMGT]i?B\b|bytes?\b|[KMGT]?FLOPS\b|[MG]Hz\b
+    |[kKMGT]i?B\b|bytes?\b|[KMGT]?FLOP[Ss]?\b|[MG]Hz\b
     |times\b|fold\b|(?:[\w-]+\s+)?(?:per|a)\s+(?:second|minute|hour|day)\b|[\w-]+/s\b
 """
 QUANTITY = re.compile(
     rf"""
     (?P<numbers>
-      (?:(?:{SIGNED})|{STAMPED}+)
+      (?:(?:{SIGNED})|\d+,\d+|{STAMPED}+)
       (?:{GAP}(?:[–—±/-]|to\b|and\b|or\b){GAP}(?:(?:{DIGITS})|{STAMPED}+))*
     )
     (?: {GAP}-?(?:{UNITS})
       | {GAP}[×](?!\s*[\d{HIDDEN}{STAMPED}])       # 3.2× as long, but not 28 × 28
       | {GAP}(?<=[\s*_{COMMENT}])[sh]\b            # 3 s, but not "all 3s"
       | (?<=\.\d)[sh]\b | (?<=\.\d\d)[sh]\b
+      | x\b                                        # 3.2x as long, but not 28x28
     )
     | ±{GAP}(?P<deviation>{DIGITS})
     """,
@@ -222,7 +224,7 @@ def evaluate(expression: str, names: dict) -> object:
     try:
         value = compiled(**names)
         if isinstance(value, Undefined):
-            value._fail_with_undefined_error()
+            str(value)  # raises, and says what is not there
     except TemplateError as error:
         raise ProseError(f"{expression!r} names no result: {error.message}") from None
     except Exception as error:  # whatever a sum of wrong things may raise
@@ -285,7 +287,7 @@ def pieces_of(text: str) -> Pieces:
     for line in text.split("\n"):
         lines.append(lines[-1] + len(line) + 1)
     lines[-1] = len(text)
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    tokens = MARKDOWN.parse(text)
     blocks = []
     for index, token in enumerate(tokens):
         if token.map is None:
@@ -370,7 +372,7 @@ def read(text: str, names: dict, blocks: dict[str, str]) -> Reading:
             reading.faults.append(Finding(sentence, str(error)))
             if meant := re.search(rf"{SIGNED}{PER_CENT}?[*_`]*$", text[:start][-40:]):
                 seen.append(((start - len(meant[0]), start), STAMPED))  # told once is enough
-    for start, _ in pieces.unclosed:
+    for start, _ in pieces.unclosed[:1]:
         reading.faults.append(
             Finding(sentence_at(text, start), "a comment begins with <!-- and never ends with -->")
         )
@@ -392,6 +394,8 @@ def read(text: str, names: dict, blocks: dict[str, str]) -> Reading:
 def _read_blocks(text: str, blocks: dict[str, str]) -> Reading:
     """Return a text with the contents of its blocks written anew."""
     reading = Reading(text)
+    if "<!--" not in text:
+        return reading
     edits, begun = [], None
     for start, end in sorted(pieces_of(text).comments):
         body = text[start + 4 : end - 3].strip()
@@ -556,9 +560,11 @@ def results_by_notebook(project: Project) -> dict[str, dict]:
     for entry in project.published():
         try:
             text = project.results(entry.name).read_text(encoding="utf-8")
-            results[entry.name] = json.loads(text)
-        except (OSError, json.JSONDecodeError):
+            of_this_notebook = json.loads(text)
+        except (OSError, ValueError):
             continue  # the gate says what is wrong with it
+        if isinstance(of_this_notebook, dict):
+            results[entry.name] = of_this_notebook
     return results
 
 
@@ -579,7 +585,7 @@ def documents(project: Project) -> Iterator[Document]:
     for entry in project.published():
         names = results.get(entry.name, {}) | results
         for path in (project.source(entry.name), project.copy(entry.name)):
-            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for cell in raw_notebook(path)["cells"]:
                 if cell["cell_type"] == "markdown":
                     place = f"{entry.name}: cell {cell.get('id', '')}"
                     yield Document(entry.name, place, "".join(cell["source"]), names, {})
@@ -588,14 +594,16 @@ def documents(project: Project) -> Iterator[Document]:
 def faults(project: Project) -> list[str]:
     """Return every reason why the prose of the project may not be shown, each in a sentence."""
     allowed = Allowed(project)
-    found = []
+    found, seen = [], set()
     for document in documents(project):
+        if (document.place, document.text) in seen:
+            continue  # a copy repeats its source
+        seen.add((document.place, document.text))
         reading = document.reading()
         found += [f"{document.place}: {one}" for one in (*reading.drifted, *reading.faults)]
         refused = allowed.refused(document.name, reading)
         found += [f"{document.place}: {finding}" for finding in refused]
-    # A copy repeats its source, and so what is wrong with it.
-    return list(dict.fromkeys([*found, *allowed.unused(project)]))
+    return [*dict.fromkeys(found), *allowed.unused(project)]
 
 
 class Allowed:
