@@ -1,45 +1,80 @@
-# Everything here makes the environment first if it is missing or out of date: `make help`.
+# Everything here makes the environment first if it is missing or out of date: `make help`. Where an
+# environment is active (conda's or any other) that has all that is needed, it uses that one.
 
 PROFILE ?= default
 NOTEBOOK ?= hw7
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+FOLDER := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SOURCES = $(basename $(notdir $(wildcard notebooks/*.ipynb)))
+
+# Whoever names PYTHON asks for an environment of that Python.
+ifeq ($(origin PYTHON),file)
+ACTIVE := $(if $(CONDA_PREFIX)$(VIRTUAL_ENV),$(shell python tools/environment.py 2>/dev/null))
+endif
+ifneq ($(ACTIVE),)
+RUN := python
+READY := active
+else
+RUN := $(VENV)/$(FOLDER)/python
 READY := $(VENV)/.made-from-constraints
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book site test run bench environment
+.PHONY: help book site test mutation run bench oldest newest environment active
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is"
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 book: $(READY) ## publish what is stale, build the site; PROFILE=quick: all small, PROFILE=full: all again
-	$(BIN)/python tools/publish.py book --profile $(PROFILE)
+	$(RUN) tools/publish.py book --profile $(PROFILE)
 
 site: $(READY) ## build the site from what is published, and run nothing
-	$(BIN)/python tools/publish.py build
+	$(RUN) tools/publish.py build
 
 test: $(READY) ## run every test
-	$(BIN)/python -m pytest
+	$(RUN) -m pytest
+
+mutation: $(READY) ## plant small faults and see if tests fail: MODULE=helpers/progress.py, or all modules
+	$(RUN) -m pip install --quiet "mutmut>=3.8,<4" -c constraints.txt
+	$(RUN) tools/mutate.py $(MODULE)
 
 run: $(READY) ## run one notebook into build/run: NOTEBOOK=hw7 ARGS="-p steps 200"
 	@test -f notebooks/$(NOTEBOOK).ipynb || \
 	  { echo "NOTEBOOK=$(NOTEBOOK): no such notebook; there are: $(SOURCES)"; exit 1; }
 	@mkdir -p build/run
-	$(BIN)/papermill notebooks/$(NOTEBOOK).ipynb build/run/$(NOTEBOOK).ipynb $(ARGS)
+	$(RUN) -m papermill notebooks/$(NOTEBOOK).ipynb build/run/$(NOTEBOOK).ipynb $(ARGS)
 
 bench: $(READY) ## run the benchmarks
-	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+	@for file in benchmarks/*.py; do echo "$$file"; $(RUN) "$$file" || exit 1; done
 
-environment: $(READY) ## make the environment in .venv
+environment: $(READY) ## make the environment in .venv, unless one is active that has all it needs
+
+oldest: RESOLUTION := lowest-direct
+oldest: build/oldest/.tested ## run every test with the oldest direct dependencies, in build/oldest
+newest: RESOLUTION := highest
+newest: build/newest/.tested ## run every test with the newest versions of all, in build/newest
+
+# Every test: each notebook at its quick settings is among them. Nothing is pinned here. The oldest
+# versions were made for Python 3.11 and 3.12: make oldest PYTHON=python3.11.
+.PHONY: build/oldest/.tested build/newest/.tested
+build/oldest/.tested build/newest/.tested:
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/$(FOLDER)/python -m pip install --quiet uv
+	$(@D)/$(FOLDER)/uv pip install --quiet --python $(@D)/$(FOLDER)/python \
+	  --resolution $(RESOLUTION) -e ".[book,test,teach]"
+	$(@D)/$(FOLDER)/python -m pytest
+
+active:
+	@echo "Using the active environment, $(ACTIVE): it has all that is needed."
 
 # The mark is written last, so that an installation that was cut short is taken up again.
-$(READY): pyproject.toml constraints.txt
+$(VENV)/.made-from-constraints: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 …"; exit 1; }
+	@$(if $(CONDA_PREFIX)$(VIRTUAL_ENV),python tools/environment.py >/dev/null || true)
 	@echo "Making the environment in $(VENV): about 5.5 GB, a few minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e ".[book,test]" -c constraints.txt
-	@touch $(READY)
+	$(RUN) -m pip install --quiet -e ".[book,test,teach]" -c constraints.txt
+	@touch $@

@@ -115,8 +115,16 @@ class Checkpoint:
             ) from error
 
     def save(self, content: dict) -> None:
-        """Save `content`, whole or not at all."""
-        save_atomically(content, self.path)
+        """Save `content`, whole or not at all.
+
+        Raises `CheckpointError` if that is impossible.
+        """
+        try:
+            save_atomically(content, self.path)
+        except OSError as error:
+            raise CheckpointError(
+                f"the checkpoint {self.path} cannot be written ({error.strerror or error})"
+            ) from error
         self._pause = min(2 * self._pause, self._longest)
         self._due = time.monotonic() + self._pause
 

@@ -487,6 +487,7 @@ def _take_up(
     content = checkpoint.load()
     if content is None:
         return 0
+    update.model.train()
     update.model.load_state_dict(content["model"])
     with torch.no_grad():
         for key, buffer in update.model.named_buffers():

@@ -79,6 +79,18 @@ def test_places_and_sides_are_equally_likely():
     assert 0.48 < (first > last).float().mean() < 0.52
 
 
+def test_row_column_and_side_are_drawn_apart():
+    """Each of the 3 · 3 · 2 combinations is equally likely, as it is not if two share a number."""
+    numbered = torch.arange(25, dtype=torch.uint8).view(1, 1, 5, 5).expand(36_000, -1, -1, -1)
+    crops = RandomCropFlip(3)(numbered, generator())
+    corners = torch.minimum(crops[:, 0, 0, 0], crops[:, 0, 0, 2])
+    mirrored = crops[:, 0, 0, 0] > crops[:, 0, 0, 2]
+    counts = torch.bincount(corners.long() + 25 * mirrored.long(), minlength=50)
+    counts = counts.view(2, 5, 5)[:, :3, :3]
+    assert counts.sum() == 36_000
+    assert counts.min() > 1_800 and counts.max() < 2_200
+
+
 def test_the_generator_alone_decides():
     crop = RandomCropFlip(8)
     batch = pad(images(), 4)

@@ -118,13 +118,34 @@ def test_a_gpu_is_chosen_where_there_is_one(monkeypatch):
         runtime.select_device("cuda:2")
 
 
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps", torch.device("cuda")])
+def test_a_gpu_that_is_asked_for_and_not_there_is_never_replaced_by_the_cpu(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    expected = f"device = {str(name)!r}: it must be one of 'auto', 'cpu' on this machine."
+    for check in (runtime.select_device, lambda value: declare(device=value).device):
+        with pytest.raises(ParameterError) as caught:
+            check(name)
+        assert str(caught.value) == expected
+    assert runtime.select_device("auto") == torch.device("cpu")
+
+
+def test_the_cpu_is_taken_where_it_is_asked_for_and_mps_only_then(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert runtime.select_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert runtime.select_device("auto") == torch.device("cpu")
+    assert runtime.select_device("mps") == torch.device("mps")
+
+
 def test_a_checked_device_is_still_a_device():
     assert runtime.select_device(torch.device("cpu")) == torch.device("cpu")
     with pytest.raises(ParameterError, match="where = 'tpu'"):
         runtime.select_device("tpu", "where")
 
 
-# --- one declaration, with the parameters of the pooling study
+# --- one declaration, with parameters like those of the pooling study
 
 KINDS = {
     "steps": parameters.Integer("gradient steps of each network", minimum=1),

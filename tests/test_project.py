@@ -51,6 +51,15 @@ def test_the_citation_is_readable():
     assert citation["repository-code"] == Project().address()[0]
 
 
+@pytest.mark.parametrize("page", ["README.md", "book/running.md", ".ci/run"])
+def test_a_command_that_a_page_names_is_one_of_the_makefiles(page):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"(?m)^([a-z]+):.*## ", makefile))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`)make(?: [A-Z]+=\S+)* ([a-z]+)", text, re.MULTILINE)
+    assert named and set(named) <= targets
+
+
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=["lint", "format"])
 def test_ruff_is_content(arguments):
     run = subprocess.run(
@@ -130,6 +139,7 @@ def test_every_notebook_runs_at_its_quick_settings_without_data_or_network(quick
 
 OPENED = r"google\.com/github/([^/]+/[^/]+)/blob/(.+?)/(?:student/)?notebooks"
 DOWNLOADED = r"usercontent\.com/([^/]+/[^/]+)/(.+?)/(?:student/)?notebooks"
+BROWSED = r"//github\.com/([^/]+/[^/]+)/(?:blob|tree)/(.+?)/(?:student/|book/)?notebooks"
 INSTALLED = r"git\+https://github\.com/([^/]+/[^/@]+)@([\w./-]+)"
 
 
@@ -138,7 +148,7 @@ def addresses(project: Project) -> set[tuple[str, str]]:
     found = set()
     for path in [*stamp.texts(project), *stamp.notebooks(project)]:
         text = path.read_text(encoding="utf-8")
-        for pattern in (OPENED, DOWNLOADED, INSTALLED):
+        for pattern in (OPENED, DOWNLOADED, BROWSED, INSTALLED):
             found |= set(re.findall(pattern, text))
     for path in (project.book / "notebooks").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")

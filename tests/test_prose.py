@@ -431,6 +431,17 @@ def test_blocks_are_written_and_a_drifted_one_is_refused(project):
     assert "[Another](notebooks/sample.ipynb)" in (project.book / "index.md").read_text("utf-8")
 
 
+def test_what_a_block_holds_is_not_read_again():
+    block = "<!-- block: list -->\n- 3 %<!-- of nothing --> in 4 s\n<!-- end of block -->"
+    reading = prose.read(block, NAMES, {"list": "- 3 %<!-- of nothing --> in 4 s"})
+    assert (reading.text, reading.faults, reading.unstamped) == (block, [], [])
+
+
+def test_a_copy_is_read_as_well_as_its_source(project):
+    change_cell(project.copy("sample"), lambda text: f"{text} It took 3 s.")
+    assert any("“It took 3 s.”: 3 s carries" in fault for fault in prose.faults(project))
+
+
 def test_line_ends_and_letters_of_a_page_are_kept(project):
     path = project.book / "data.md"
     path.write_bytes("é ✓\r\n\r\n9<!-- sample.model.steps | d -->\r\n".encode())

@@ -1,17 +1,22 @@
-"""Seeds, clocks, provenance, and how progress shows in a notebook and in a log."""
+"""Devices, threads, seeds, clocks and provenance."""
 
+import datetime
 import io
 import json
+import os
 import platform
+import random
 import subprocess
 import sys
 import time
+from importlib import metadata
 
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from helpers import progress, runtime
+from helpers import runtime
 from helpers.data import mnist
 
 
@@ -70,19 +75,78 @@ def test_a_result_that_json_cannot_hold_is_named(shown, value):
         start().record("model", {"accuracy": value})
 
 
-def test_seed_fixes_torch_and_numpy():
+GENERATORS = {
+    "python": random.random,
+    "numpy": np.random.rand,
+    "torch": lambda: torch.rand(()).item(),
+}
+
+
+@pytest.mark.parametrize("draw", GENERATORS.values(), ids=GENERATORS)
+def test_the_seed_alone_decides_what_each_generator_draws(draw):
     drawn = []
     for seed in (1, 1, 2):
+        draw()  # wherever a generator stood before
         runtime.set_seed(seed)
-        drawn.append((torch.rand(3).tolist(), np.random.rand(3).tolist()))
+        drawn.append(draw())
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_threads():
-    before = torch.get_num_threads()
-    runtime.set_threads(1)
-    assert torch.get_num_threads() == 1
-    runtime.set_threads(before)
+@pytest.fixture
+def threads():
+    """Put the numbers of threads back as they were, and return those of all BLAS libraries."""
+    torch_threads = torch.get_num_threads()
+    with threadpool_limits():
+        yield lambda: {
+            library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+        }
+    torch.set_num_threads(torch_threads)
+
+
+@pytest.mark.parametrize("before, count", [(1, 2), (2, 1)])
+def test_threads_of_torch_and_of_numpys_blas_are_set(threads, before, count):
+    threadpool_limits(before)
+    torch.set_num_threads(before)
+    runtime.set_threads(count)
+    assert torch.get_num_threads() == count
+    # An empty set is that of Accelerate, which is told nothing.
+    assert threads() in ({count}, set())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_provenance_has_the_threads_that_were_used(threads, shown, count):
+    runtime.set_threads(count)
+    run = start(parameters={"threads": 7})
+    assert run.provenance()["threads"] == count
+    run.finish()
+    assert f"threads: {count}<" in shown[-1]["text/html"]
+
+
+def test_the_provenance_has_the_device_that_was_used(monkeypatch):
+    provenance = start(device="cpu").provenance()
+    assert provenance["device_type"] == "cpu"
+    assert provenance["device"].endswith(f"({os.cpu_count()} cores)")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"H200 as {device}")
+    provenance = start(device="cuda:1").provenance()
+    assert (provenance["device"], provenance["device_type"]) == ("H200 as cuda:1", "cuda")
+
+
+def test_the_provenance_has_data_versions_seconds_and_date(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(runtime.time, "perf_counter", lambda: now[0])
+    digits = mnist("stand-in")
+    run = start(dataset=digits)
+    now[0] += 12.34
+    before = datetime.datetime.now(datetime.UTC).date()
+    provenance = run.provenance()
+    after = datetime.datetime.now(datetime.UTC).date()
+    assert provenance["seconds"] == 12.3
+    assert before.isoformat() <= provenance["date"] <= after.isoformat()
+    for entry in ("name", "is_real", "checksum", "source"):
+        assert provenance["dataset"][entry] == getattr(digits, entry)
+    versions = provenance["versions"]
+    assert versions["python"] == platform.python_version()
+    assert {metadata.version(name) == versions[name] for name in runtime.PACKAGES} == {True}
 
 
 def test_a_stopwatch_adds_up():
@@ -93,44 +157,36 @@ def test_a_stopwatch_adds_up():
     assert 0.04 <= watch.seconds < 1.0
 
 
-def test_progress_in_a_log_is_plain_lines(capsys):
-    bar = progress.Progress("M_max", 100, log_seconds=0.0)
-    bar.update(50, "loss 0.5")
-    bar.finish("done")
-    first, last = capsys.readouterr().out.splitlines()
-    assert "50 of 100" in first and "loss 0.5" in first
-    assert last == "M_max: done"
-    assert "\r" not in first
+def test_a_stopwatch_waits_for_the_device_before_each_reading(monkeypatch):
+    """What a GPU still has to do belongs to the block that gave it the work."""
+    now = [0.0]
+    waits = iter([5.0, 7.0, 100.0])  # seconds of work that each synchronisation finds
+
+    def synchronize(device):
+        assert device == torch.device("cuda", 1)
+        now[0] += next(waits)
+
+    monkeypatch.setattr(runtime, "synchronize", synchronize)
+    monkeypatch.setattr(runtime.time, "perf_counter", lambda: now[0])
+    watch = runtime.Stopwatch("cuda:1")
+    with watch:
+        now[0] += 1.0
+    assert watch.seconds == 8.0
+    # After an error the device may never answer.
+    with pytest.raises(KeyboardInterrupt), watch:
+        now[0] += 2.0
+        raise KeyboardInterrupt
+    assert watch.seconds == 10.0
 
 
-def test_progress_in_a_log_is_not_chatty(capsys):
-    bar = progress.Progress("M_max", 1000)
-    for step in range(1000):
-        bar.update(step)
-    assert capsys.readouterr().out == ""
-
-
-def test_progress_in_a_notebook_rewrites_one_line(monkeypatch):
-    lines = []
-
-    class Handle:
-        def update(self, line):
-            lines[-1] = str(line)
-
-    def display(line, display_id):
-        lines.append(str(line))
-        return Handle()
-
-    kernel = type("Shell", (), {"kernel": object()})()
-    monkeypatch.setattr(progress, "get_ipython", lambda: kernel)
-    monkeypatch.setattr(progress, "display", display)
-    bar = progress.Progress("M_max", 100)
-    bar._every = 0.0
-    for step in (10, 50, 100):
-        bar.update(step)
-    assert len(lines) == 1 and "100 of 100" in lines[0]
-    bar.finish("done")
-    assert lines == ["M_max: done"]
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_synchronising_waits_for_the_device(monkeypatch, name):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append(device.type))
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    runtime.synchronize(torch.device(name))
+    runtime.synchronize(torch.device("cpu"))
+    assert waited == [name]
 
 
 @pytest.mark.parametrize(

@@ -255,15 +255,6 @@ def test_autocast_is_the_precision_of_training_and_of_nothing_else(autocast, exp
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
-def test_progress_counts_the_time_left_from_where_it_goes_on(monkeypatch, capsys):
-    now = [100.0]
-    monkeypatch.setattr("helpers.progress.time.monotonic", lambda: now[0])
-    bar = training.Progress("M", 1000, done=900, log_seconds=0.0)
-    now[0] += 10.0
-    bar.update(950)
-    assert "about 10 s left" in capsys.readouterr().out
-
-
 def test_the_loss_of_every_step_is_kept_and_progress_can_be_shared(capsys):
     whole = JointProgress("two trainings", 40)
     losses = [run(network(), steps=20, progress=whole.piece()).losses for _ in range(2)]

@@ -42,7 +42,9 @@ def table_of_contents(project: Project) -> str:
         lines += ["- caption: The homeworks", "  chapters:"]
         lines += [f"  - file: {chapter}" for chapter in chapters]
     lines += ["- caption: About", "  chapters:"]
-    lines += [f"  - file: {page}" for page in ("results", "running", "data", "references")]
+    lines += [
+        f"  - file: {page}" for page in ("results", "running", "teaching", "data", "references")
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import editions
 import pages
 import prose
 from catalogue import (
@@ -140,9 +141,14 @@ def move(project: Project, name: str, copy: NotebookNode) -> None:
 
 
 def write_pages(project: Project) -> None:
-    """Write what follows from the published runs: contents, results, and the numbers in prose."""
+    """Write what follows from the published runs: contents, results, and the numbers in prose.
+
+    The student edition follows from the prose in turn.
+    """
     pages.write(project)
     prose.write(project)
+    if not project.is_scratch:
+        editions.write(project)
 
 
 def refresh(project: Project, entry: Entry) -> None:

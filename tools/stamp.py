@@ -16,6 +16,7 @@ import re
 import sys
 from pathlib import Path
 
+import editions
 import pages
 import prose
 from catalogue import BOOTSTRAP, Project, rewrite_cells
@@ -56,6 +57,8 @@ def stamp_text(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
         (r"colab\.research\.google\.com/github/", "/blob/", "/"),
         (r"raw\.githubusercontent\.com/", "/", "/"),
         (r"git\+https://github\.com/", "@", ""),
+        (r"https://github\.com/", "/blob/", "/"),
+        (r"https://github\.com/", "/tree/", "/"),
     ):
         pattern = rf"({before}){old_slug}{between}{re.escape(old_ref)}{after or end}"
         text = re.sub(pattern, rf"\g<1>{new_slug}{between}{new_ref}{after}", text)
@@ -112,6 +115,7 @@ def stamp(project: Project, url: str, ref: str) -> None:
         path.write_text(text, encoding="utf-8", newline="\n")
     pages.write(project)
     prose.write(project)
+    editions.write(project)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,8 @@
 """A check made of named parts, so that a half-right answer earns its half and knows the rest."""
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from textwrap import indent
 
@@ -72,9 +74,11 @@ def score(check: Check, answer: object) -> Score:
 def graded(check: Check, answer: object, points: float) -> float:
     """Print a line for each part of `check`, ✓ or ✗ with its reason, and return the points earned.
 
-    All parts weigh the same. An answer that is not written yet earns nothing.
+    All parts weigh the same. An answer that is not written yet earns nothing. What it writes to
+    the error stream goes to the output instead: for a warning there nbgrader would give no points.
     """
-    outcomes = list(check.outcomes(answer))
+    with redirect_stderr(sys.stdout):
+        outcomes = list(check.outcomes(answer))
     if all(isinstance(failure, NotWrittenYet) for _, failure in outcomes):
         print(f"✗ {outcomes[0][1]} (0 of {points:g} points)")
         return 0.0
