@@ -183,9 +183,9 @@ def read_results(path: Path) -> dict:
     except FileNotFoundError:
         raise CatalogueError(f"there is no results file {path.name} in {path.parent}") from None
     except ValueError as error:
-        raise CatalogueError(f"{path.name} in {path.parent} is not JSON: {error}") from None
+        raise CatalogueError(f"the results file {path.name} is not JSON: {error}") from None
     if not isinstance(results, dict) or not isinstance(results.get("provenance"), dict):
-        raise CatalogueError(f"{path.name} in {path.parent} holds no results of a run")
+        raise CatalogueError(f"the results file {path.name} holds no results of a run")
     return results
 
 
