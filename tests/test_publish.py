@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import catalogue
 import execute
@@ -19,6 +20,14 @@ def edit(project, cell_id, change):
     (cell,) = [cell for cell in notebook.cells if cell.id == cell_id]
     cell.source = change(cell.source)
     nbformat.write(notebook, path)
+
+
+def edit_catalogue(project, old, new):
+    """Replace `old` by `new` in tools/notebooks.toml."""
+    path = project.root / "tools" / "notebooks.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def snapshot(project):
@@ -67,10 +76,7 @@ def test_the_results_page_marks_a_missed_and_a_missing_target(project):
 
 
 def test_injected_parameters_are_hidden_and_the_order_still_counts(project):
-    path = project.root / "tools" / "notebooks.toml"
-    text = path.read_text(encoding="utf-8")
-    text = text.replace("\nquick =", "\npublished = { steps = 3 }\nquick =")
-    path.write_text(text, encoding="utf-8")
+    edit_catalogue(project, "\nquick =", "\npublished = { steps = 3 }\nquick =")
     entry = project.entry("sample")
     assert publish.book_faults(project)  # the old copy was made without the parameter
     publish.publish(project, entry)
@@ -125,6 +131,141 @@ def test_a_move_that_fails_halfway_is_taken_back(project, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         publish.move(project, "sample", copy)
     assert snapshot(project) == before
+
+
+def test_a_move_replaces_whole_files_that_lay_ready(project, monkeypatch):
+    before = snapshot(project)
+    copy = catalogue.read_notebook(project.copy("sample"))
+    copy.metadata["provenance"]["outputs_sha256"] = "0" * 64
+    goals = (project.copy("sample"), project.results("sample"))
+    whole_replace, moved = os.replace, {}
+
+    def replace(source, goal):
+        assert goal.read_bytes() == before[goal]  # nobody ever sees half a file
+        assert source.parent == goal.parent  # else it would be copied to another disk
+        moved[goal] = source.read_bytes()
+        whole_replace(source, goal)
+
+    monkeypatch.setattr(os, "replace", replace)
+    publish.move(project, "sample", copy)
+    assert tuple(moved) == goals
+    for goal in goals:
+        assert goal.read_bytes() == moved[goal] != before[goal]
+    assert set(snapshot(project)) == set(before)
+
+
+def test_a_move_that_cannot_write_leaves_the_book_alone(project, monkeypatch):
+    before = snapshot(project)
+    whole_write = Path.write_text
+
+    def write(path, text, **rest):
+        whole_write(path, text[: len(text) // 2], **rest)
+        assert all(file.read_bytes() == content for file, content in before.items())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write)
+    with pytest.raises(OSError, match="No space left"):
+        publish.move(project, "sample", catalogue.read_notebook(project.copy("sample")))
+    assert snapshot(project) == before
+
+
+def test_a_run_records_the_hashes_of_helpers_and_outputs_that_it_had(project):
+    (project.root / "helpers" / "layers.py").write_text("x = 1\n", encoding="utf-8")
+    publish.publish(project, project.entry("sample"))
+    copy = catalogue.read_notebook(project.copy("sample"))
+    provenance = copy.metadata["provenance"]
+    assert provenance["helpers_sha256"] == catalogue.helpers_hash(project.root)
+    assert provenance["outputs_sha256"] == catalogue.outputs_hash(copy)
+    results = json.loads(project.results("sample").read_text(encoding="utf-8"))
+    assert results["provenance"]["outputs_sha256"] == provenance["outputs_sha256"]
+    (project.root / "helpers" / "layers.py").write_text("x = 2\n", encoding="utf-8")
+    assert provenance["helpers_sha256"] != catalogue.helpers_hash(project.root)
+
+
+def test_changed_published_parameters_ask_for_a_run_and_say_so(project):
+    edit_catalogue(project, "\nquick =", "\npublished = { steps = 3 }\nquick =")
+    entry = project.entry("sample")
+    assert publish.state(project, entry) == "stale"
+    ((action, _, reason),) = publish.plan(project, "default")
+    assert action is publish.publish
+    assert reason == "its published parameters have changed from {} to {'steps': 3}"
+    edit(project, "summary", lambda source: source + " Truly.")
+    assert publish.state(project, entry) == "stale"  # not "prose": its run was another
+    action(project, entry)
+    assert publish.plan(project, "default") == [] and publish.book_faults(project) == []
+
+
+def lose(path):
+    path.unlink()
+
+
+def damage(path):
+    path.write_text("<<<<<<< HEAD\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def mix_up(path):
+    results = json.loads(path.read_text(encoding="utf-8"))
+    results["provenance"]["outputs_sha256"] = "0" * 64
+    path.write_text(json.dumps(results), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("plant", "reason"),
+    [
+        (lose, "there is no results file sample.json in "),
+        (damage, "is not JSON: Expecting value: line 1"),
+        (mix_up, "sample.json belongs to another run than the copy"),
+    ],
+)
+def test_results_that_are_not_there_are_written_from_the_copy(project, monkeypatch, plant, reason):
+    monkeypatch.setattr(execute.papermill, "execute_notebook", None)
+    before = snapshot(project)
+    plant(project.results("sample"))
+    assert publish.state(project, project.entry("sample")) == "results"
+    ((action, entry, told),) = publish.plan(project, "default")
+    assert reason in told
+    action(project, entry)
+    assert snapshot(project) == before
+
+
+def test_results_are_not_written_from_a_copy_that_was_edited(project):
+    project.results("sample").unlink()
+    path = project.copy("sample")
+    path.write_text(path.read_text(encoding="utf-8").replace("0.99", "0.999"), encoding="utf-8")
+    ((action, entry, _),) = publish.plan(project, "default")
+    with pytest.raises(publish.Refused, match="are not those that its run left"):
+        action(project, entry)
+    assert not project.results("sample").exists()
+
+
+def test_a_copy_that_is_missing_though_its_results_are_there_is_named(project):
+    project.copy("sample").unlink()
+    ((action, _, reason),) = publish.plan(project, "default")
+    assert action is publish.publish
+    assert reason.startswith("its executed copy is missing (") and "sample.ipynb" in reason
+    project.results("sample").unlink()
+    ((_, _, reason),) = publish.plan(project, "default")
+    assert reason == "not published yet"
+
+
+def test_a_damaged_file_ends_the_command_in_one_sentence(project, monkeypatch, capsys):
+    monkeypatch.setattr(publish, "Project", lambda: project)
+    damage(project.copy("sample"))
+    assert publish.main(["book"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("✗ sample.ipynb in ") and "line 1 column 1" in line
+    assert "python tools/publish.py run sample" in line
+    edit_catalogue(project, "[sample]", "[sample")
+    assert publish.main(["book"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("✗ tools/notebooks.toml cannot be read: ") and "at line 1" in line
+
+
+def test_a_damaged_copy_is_replaced_by_a_run(project):
+    damage(project.copy("sample"))
+    damage(project.results("sample"))
+    publish.publish(project, project.entry("sample"))
+    assert publish.book_faults(project) == []
 
 
 def test_state_tells_new_fresh_prose_and_stale(project):
@@ -219,6 +360,14 @@ def test_checkpoints_of_other_code_are_not_used(project):
     assert not (execute.working_folder(project, entry) / "checkpoint").exists()
 
 
+def test_checkpoints_of_other_helpers_are_not_used(project):
+    entry = project.entry("sample")
+    folder = execute.working_folder(project, entry)
+    (folder / "checkpoint").write_text("step 7", encoding="utf-8")
+    (project.root / "helpers" / "layers.py").write_text("x = 1\n", encoding="utf-8")
+    assert not (execute.working_folder(project, entry) / "checkpoint").exists()
+
+
 def test_a_copy_made_elsewhere_is_accepted_when_the_gate_lets_it_pass(project, tmp_path):
     made = tmp_path / "out.ipynb"
     entry = project.entry("sample")
@@ -230,10 +379,19 @@ def test_a_copy_made_elsewhere_is_accepted_when_the_gate_lets_it_pass(project, t
     assert publish.book_faults(project) == []
 
 
-def test_a_copy_of_other_code_made_elsewhere_is_refused(project):
+def test_a_copy_of_other_code_made_elsewhere_is_refused(project, tmp_path):
+    made = tmp_path / "out.ipynb"
+    execute.papermill.execute_notebook(project.source("sample"), made, progress_bar=False)
     edit(project, "body", lambda source: source + "\npass")
     with pytest.raises(publish.Refused, match="differ from the source's: body"):
+        publish.accept(project, project.entry("sample"), made)
+
+
+def test_a_copy_of_the_book_is_not_accepted_to_get_a_new_hash(project):
+    before = snapshot(project)
+    with pytest.raises(publish.Refused, match="not as papermill wrote it"):
         publish.accept(project, project.entry("sample"), project.copy("sample"))
+    assert snapshot(project) == before
 
 
 def test_the_quick_profile_fills_a_scratch_book_and_leaves_the_book_alone(project):

@@ -1,6 +1,7 @@
 """The notebooks of the book, as tools/notebooks.toml lists them, and where their files stand."""
 
 import ast
+import copy as copying
 import hashlib
 import json
 import re
@@ -12,12 +13,26 @@ from pathlib import Path
 import nbformat
 import yaml
 from nbformat import NotebookNode
+from nbformat.v4.rwbase import rejoin_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 INJECTED = "injected-parameters"
 BOOTSTRAP = "bootstrap"
 TITLE = re.compile(r"\A# @title\b[^\n]*\n*")  # what Colab and the site say of a folded cell
 COMPARISONS = ("equal", "minimum", "above", "maximum", "below", "near", "count", "present")
+DATASETS = ("MNIST", "CIFAR-10")
+FIELDS = {  # of an entry in tools/notebooks.toml
+    "title": str,
+    "course": str,
+    "summary": str,
+    "dataset": str,
+    "in_preparation": bool,
+    "held_back": str,
+    "published": dict,
+    "quick": dict,
+    "minutes": dict,
+    "targets": list,
+}
 
 
 class CatalogueError(ValueError):
@@ -113,9 +128,15 @@ class Project:
         return self.book / "results" / f"{name}.json"
 
     def entries(self) -> list[Entry]:
-        """Return every entry of tools/notebooks.toml in its order, those in preparation too."""
+        """Return every entry of tools/notebooks.toml in its order, those in preparation too.
+
+        Raises `CatalogueError`, which names the entry or the line, for what cannot be one.
+        """
         path = self.root / "tools" / "notebooks.toml"
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise CatalogueError(f"tools/notebooks.toml cannot be read: {error}") from None
         return [_entry(name, values) for name, values in table.items()]
 
     def ready(self) -> list[Entry]:
@@ -141,8 +162,31 @@ class Project:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook of format 4."""
-    return nbformat.read(path, as_version=4)
+    """Read a notebook of format 4; `CatalogueError` names a file that is none, and its line."""
+    if not path.exists():
+        raise CatalogueError(f"there is no {path.name} in {path.parent}")
+    invalid = {}
+    if raw_notebook(path).get("nbformat") == 4:
+        notebook = nbformat.read(path, as_version=4, capture_validation_error=invalid)
+    else:
+        invalid["ValidationError"] = "its nbformat is not 4"
+    if invalid:
+        reason = str(invalid["ValidationError"]).splitlines()[0]
+        raise CatalogueError(f"{path.name} in {path.parent} is not a notebook: {reason}")
+    return notebook
+
+
+def read_results(path: Path) -> dict:
+    """Read a file of results; `CatalogueError` names one that is missing or damaged."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CatalogueError(f"there is no results file {path.name} in {path.parent}") from None
+    except ValueError as error:
+        raise CatalogueError(f"the results file {path.name} is not JSON: {error}") from None
+    if not isinstance(results, dict) or not isinstance(results.get("provenance"), dict):
+        raise CatalogueError(f"the results file {path.name} holds no results of a run")
+    return results
 
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
@@ -228,6 +272,20 @@ def code_hash(notebook: NotebookNode) -> str:
     return _hash([cell.id, TITLE.sub("", cell.source)] for cell in decisive)
 
 
+def outputs_hash(notebook: NotebookNode) -> str:
+    """Return the SHA-256 of what a run left: all outputs, their counts, and the injected cell.
+
+    What may change around them without a run does not enter: prose, titles, folding, and how a
+    file splits its lines.
+    """
+    whole = rejoin_lines(copying.deepcopy(notebook))
+    return _hash(
+        [cell.id, cell.execution_count, cell.outputs, cell.source if INJECTED in tags(cell) else ""]
+        for cell in whole.cells
+        if cell.cell_type == "code"
+    )
+
+
 def helpers_hash(root: Path) -> str:
     """Return the SHA-256 of the sources of the helpers package and its subpackages."""
     package = root / "helpers"
@@ -244,17 +302,29 @@ def parameters_of(notebook: NotebookNode) -> dict[str, object]:
     cells = [cell for cell in notebook.cells if "parameters" in tags(cell)]
     if len(cells) != 1:
         raise CatalogueError(f"{len(cells)} cells are tagged 'parameters'; exactly one must be")
-    parameters = {}
-    for line in ast.parse(cells[0].source).body:
-        if not (isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)):
-            raise CatalogueError(f"not an assignment in the parameters cell: {ast.unparse(line)}")
+    return literals(cells[0].source, "parameters")
+
+
+def literals(source: str, cell: str) -> dict[str, object]:
+    """Return the names and values that a cell assigns; `CatalogueError` if it does anything else.
+
+    `cell` is what the error calls it.
+    """
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError as error:
+        raise CatalogueError(f"line {error.lineno} of the {cell} cell is not Python") from None
+    values = {}
+    for line in lines:
+        is_assignment = isinstance(line, ast.Assign) and len(line.targets) == 1
+        if not (is_assignment and isinstance(line.targets[0], ast.Name)):
+            raise CatalogueError(f"not an assignment in the {cell} cell: {ast.unparse(line)}")
         try:
-            parameters[line.targets[0].id] = ast.literal_eval(line.value)
-        except ValueError:
-            raise CatalogueError(
-                f"not a literal in the parameters cell: {ast.unparse(line)}"
-            ) from None
-    return parameters
+            values[line.targets[0].id] = ast.literal_eval(line.value)
+        except (ValueError, TypeError):
+            shown = ast.unparse(line)
+            raise CatalogueError(f"not a literal in the {cell} cell: {shown}") from None
+    return values
 
 
 def look_up(results: dict, key: str) -> object:
@@ -267,9 +337,18 @@ def look_up(results: dict, key: str) -> object:
     return value
 
 
-def _entry(name: str, values: dict) -> Entry:
+def _entry(name: str, values: object) -> Entry:
+    where = f"[{name}] in tools/notebooks.toml"
+    if not isinstance(values, dict):
+        raise CatalogueError(f"{name} in tools/notebooks.toml is not the table of a notebook")
+    for key, value in values.items():
+        if key not in FIELDS:
+            raise CatalogueError(f"{where} has {key!r}; allowed are {', '.join(FIELDS)}")
+        if not isinstance(value, FIELDS[key]):
+            kind = FIELDS[key].__name__
+            raise CatalogueError(f"{where}: {key} = {value!r}: expected a {kind}")
     try:
-        return Entry(
+        entry = Entry(
             name=name,
             title=values["title"],
             course=values["course"],
@@ -280,20 +359,42 @@ def _entry(name: str, values: dict) -> Entry:
             published=values.get("published", {}),
             quick=values.get("quick", {}),
             minutes=values.get("minutes", {}),
-            targets=tuple(_targets(values["targets"])),
+            targets=tuple(_targets(where, values["targets"])),
         )
     except KeyError as error:
-        raise CatalogueError(f"[{name}] in tools/notebooks.toml lacks {error}") from None
+        raise CatalogueError(f"{where} lacks {error}") from None
+    if entry.dataset not in DATASETS:
+        allowed = " or ".join(DATASETS)
+        raise CatalogueError(f"{where}: dataset = {entry.dataset!r}: expected {allowed}")
+    for profile in () if entry.in_preparation else ("published", "quick"):
+        if not isinstance(entry.minutes.get(profile), (int, float)):
+            raise CatalogueError(f"{where}: minutes lacks the number {profile!r}")
+    return entry
 
 
-def _targets(rows: list[dict]) -> Iterator[Target]:
+def _targets(where: str, rows: list) -> Iterator[Target]:
     for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("keys"), list):
+            raise CatalogueError(f"{where}: a target without a list of keys: {row}")
         comparison = [name for name in COMPARISONS if name in row]
         if len(comparison) != 1:
             allowed = ", ".join(COMPARISONS)
-            raise CatalogueError(f"the target of {row.get('keys')} needs exactly one of {allowed}")
+            raise CatalogueError(
+                f"{where}: the target of {row['keys']} needs exactly one of {allowed}"
+            )
+        if unknown := sorted(set(row) - {"keys", "text", "aim", *comparison}):
+            raise CatalogueError(f"{where}: the target of {row['keys']} has {unknown[0]!r}")
+        value = row[comparison[0]]
+        numbers = value if comparison == ["near"] else [value]
+        if not (
+            isinstance(numbers, list)
+            and len(numbers) == (2 if comparison == ["near"] else 1)
+            and all(isinstance(number, (int, float)) for number in numbers)
+        ):
+            raise CatalogueError(
+                f"{where}: the target of {row['keys']}: {comparison[0]} = {value!r} is no number"
+            )
         for key in row["keys"]:
-            value = row[comparison[0]]
             yield Target(key, comparison[0], value, row["text"], row.get("aim", ""))
 
 

@@ -14,6 +14,7 @@ from catalogue import (
     Project,
     code_hash,
     helpers_hash,
+    outputs_hash,
     own_cells,
     parameters_of,
     read_notebook,
@@ -107,7 +108,10 @@ def _failed(entry: Entry, reason: str, output: Path) -> RunFailed:
 
 
 def presentable(executed: NotebookNode, source_of: NotebookNode, project: Project) -> NotebookNode:
-    """Return an executed notebook as the book keeps it: provenance in, papermill's notes out."""
+    """Return an executed notebook as the book keeps it: provenance in, papermill's notes out.
+
+    The provenance ends with the hash of the outputs, by which the gate knows them again.
+    """
     copy = copying.deepcopy(executed)
     injected = dict(copy.metadata.get("papermill", {}).get("parameters", {}))
     bundles = result_bundles(copy)
@@ -128,6 +132,8 @@ def presentable(executed: NotebookNode, source_of: NotebookNode, project: Projec
             cell.metadata["tags"] = [INJECTED, "remove-cell"]
         if not tags(cell):
             cell.metadata.pop("tags", None)
+    if bundles:
+        copy.metadata["provenance"]["outputs_sha256"] = outputs_hash(copy)
     return copy
 
 

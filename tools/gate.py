@@ -1,12 +1,21 @@
 """The gate before the book: `python tools/gate.py` says whether every executed copy may be shown.
 
 Jupyter Book shows stored outputs, tracebacks included, without complaint; this is what protects
-the site. A copy passes only when it is an undisturbed run of today's source, with the published
-parameters, on the real data set, that reached every target; and the prose around the copies only
-when its numbers and statements are those of the results (tools/prose.py).
+the site. A copy passes only when
+
+- it is an undisturbed run of today's source: its cells ran 1…n in order, with the published
+  parameters and no other injected code, on the real data set, and it reached every target;
+- its outputs and its injected cell are those that its run left: the run records their hash, and a
+  table's text edited since, a figure replaced or an output deleted changes it;
+- nothing in its outputs acts on a page or tells of the machine: no error, progress bar, widget,
+  script or path;
+- the file of its results holds what its outputs hold, and names the same run by that hash.
+
+The prose around the copies passes only when its numbers and statements are those of the results
+(tools/prose.py). The hash is no signature: it shows an edit, a mix-up of runs or a bad merge, not
+the work of somebody who writes a new hash as well.
 """
 
-import json
 import math
 import re
 import sys
@@ -18,9 +27,12 @@ from catalogue import (
     CatalogueError,
     Entry,
     Project,
+    literals,
     look_up,
+    outputs_hash,
     own_cells,
     read_notebook,
+    read_results,
     source_hash,
     tags,
     what_decides_the_page,
@@ -32,7 +44,15 @@ from helpers.runtime import RESULTS_MIME
 
 CHECKSUMS = {"MNIST": MNIST_CHECKSUM, "CIFAR-10": CIFAR10_CHECKSUM}
 PROVENANCE = ("parameters", "dataset", "device", "versions", "seed", "seconds", "date")
+RECORDED = ("injected", "source_sha256", "code_sha256", "helpers_sha256")  # by publishing
+BUNDLE = {"notebook", "results", "provenance"}
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+MARKUP = ("text/html", "text/markdown", "image/svg+xml")
+# What acts by itself: elements, attributes such as onload=, and addresses that are code.
+ACTIVE = re.compile(
+    r"""<(script|iframe|object|embed)\b|<[a-z][^>]*\son[a-z]+\s*=|["'(=]\s*javascript:""",
+    re.IGNORECASE,
+)
 PROGRESS = re.compile(r"\r|█|\d+%\|")
 FOLDERS = "|".join(("home", "root", "tmp", "Users", "content"))  # where people and Colab keep files
 MACHINE_PATH = re.compile(rf"(?<![\w.])(/|[A-Z]:\\)({FOLDERS})[/\\][\w.]")
@@ -41,8 +61,8 @@ MACHINE_PATH = re.compile(rf"(?<![\w.])(/|[A-Z]:\\)({FOLDERS})[/\\][\w.]")
 def result_bundles(notebook: NotebookNode) -> list[dict]:
     """Return what `Run.finish` left in the outputs; a whole run has exactly one."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    shown = [output.get("data", {}) for output in outputs]
-    return [data[RESULTS_MIME] for data in shown if RESULTS_MIME in data]
+    found = [output.get("data", {}).get(RESULTS_MIME) for output in outputs]
+    return [bundle for bundle in found if isinstance(bundle, dict) and bundle.keys() >= BUNDLE]
 
 
 def run_faults(entry: Entry, copy: NotebookNode) -> list[str]:
@@ -53,6 +73,7 @@ def run_faults(entry: Entry, copy: NotebookNode) -> list[str]:
             _order_faults(copy),
             _output_faults(copy),
             _provenance_faults(copy),
+            _injected_faults(copy),
             _bundle_faults(entry, copy),
         )
         for fault in faults
@@ -68,11 +89,15 @@ def publication_faults(entry: Entry, copy: NotebookNode, source: NotebookNode) -
 
 def book_faults(project: Project) -> list[str]:
     """Return every reason why the book as it stands may not be shown."""
-    faults = []
+    faults, damaged = [], []
     for entry in project.published():
-        copy = read_notebook(project.copy(entry.name))
-        faults += publication_faults(entry, copy, read_notebook(project.source(entry.name)))
-        faults += [f"{entry.name}: {fault}" for fault in _results_file_faults(project, entry, copy)]
+        try:
+            copy, source = read_copy(project, entry), read_notebook(project.source(entry.name))
+        except CatalogueError as error:
+            damaged.append(f"{entry.name}: {error}")
+            continue
+        faults += publication_faults(entry, copy, source)
+        faults += [f"{entry.name}: {fault}" for fault in results_file_faults(project, entry, copy)]
     published = {entry.name for entry in project.published()}
     for kind, files in (
         ("an executed copy", (project.book / "notebooks").glob("*.ipynb")),
@@ -83,13 +108,28 @@ def book_faults(project: Project) -> list[str]:
             for file in sorted(files)
             if file.stem not in published
         ]
-    return faults + prose.faults(project)
+    return [*damaged, *faults, *([] if damaged else prose.faults(project))]
+
+
+def read_copy(project: Project, entry: Entry) -> NotebookNode:
+    """Return the executed copy of an entry; `CatalogueError` says what to do if it is damaged."""
+    try:
+        return read_notebook(project.copy(entry.name))
+    except CatalogueError as error:
+        raise CatalogueError(
+            f"{error}; restore the executed copy, or run the notebook again: "
+            f"python tools/publish.py run {entry.name}"
+        ) from None
 
 
 def results_of(copy: NotebookNode) -> dict:
-    """Return what book/results/<name>.json holds for a copy: its results and their provenance."""
+    """Return what book/results/<name>.json holds for a copy: its results and their provenance.
+
+    `outputs_sha256` in the provenance names the run that both belong to.
+    """
     bundle = result_bundles(copy)[0]
-    return bundle["results"] | {"provenance": bundle["provenance"]}
+    run = copy.metadata.get("provenance", {}).get("outputs_sha256")
+    return bundle["results"] | {"provenance": bundle["provenance"] | {"outputs_sha256": run}}
 
 
 def _order_faults(copy: NotebookNode) -> Iterator[str]:
@@ -125,6 +165,10 @@ def _one_output_faults(output: NotebookNode) -> Iterator[str]:
     text = output.get("text", "") + "".join(v for k, v in data.items() if k.startswith("text/"))
     if PROGRESS.search(text):
         yield "left a raw progress bar"
+    if active := ACTIVE.search("".join(data.get(mime, "") for mime in MARKUP)):
+        yield f"shows what acts on the page by itself: {active.group()[:40]!r}"
+    if any("javascript" in mime for mime in data):
+        yield "left JavaScript, which would run in the page"
     if path := MACHINE_PATH.search(text):
         yield f"shows a path of the machine that ran it ({path.group()}…)"
 
@@ -134,14 +178,44 @@ def _provenance_faults(copy: NotebookNode) -> Iterator[str]:
     if not provenance:
         yield "the copy carries no provenance in its metadata"
         return
-    missing = [key for key in (*PROVENANCE, "injected", "source_sha256") if key not in provenance]
+    missing = [key for key in (*PROVENANCE, *RECORDED) if key not in provenance]
     if missing:
         yield f"the provenance lacks {', '.join(missing)}"
-    for key in PROVENANCE:
-        if any(
-            bundle["provenance"].get(key) != provenance.get(key) for bundle in result_bundles(copy)
-        ):
-            yield f"the provenance's {key} is not what the run itself showed"
+    for bundle in result_bundles(copy):
+        for key in dict.fromkeys([*PROVENANCE, *bundle["provenance"]]):
+            if bundle["provenance"].get(key) != provenance.get(key):
+                yield f"the provenance's {key} is not what the run itself showed"
+    if "outputs_sha256" not in provenance:
+        yield "its run recorded no hash of its outputs, so they may be any: publish it again"
+    elif provenance["outputs_sha256"] != outputs_hash(copy):
+        yield (
+            "its outputs or its injected cell are not those that its run left: restore the "
+            "executed copy, or publish it again"
+        )
+
+
+def _injected_faults(copy: NotebookNode) -> Iterator[str]:
+    given = copy.metadata.get("provenance", {}).get("injected", {})
+    cells = [cell for cell in copy.cells if INJECTED in tags(cell)]
+    expected = 1 if given else 0
+    if len(cells) != expected:
+        yield f"it has {len(cells)} cells with injected parameters, expected {expected}"
+    for cell in cells:
+        if cell.cell_type != "code":
+            yield "the injected cell is no code"
+            continue
+        try:
+            assigned = literals(cell.source, "injected")
+        except CatalogueError as error:
+            yield str(error)
+            continue
+        # As text, because True == 1 in Python.
+        if _as_text(assigned) != _as_text(given):
+            yield f"the injected cell sets {assigned}, the provenance says {given}"
+
+
+def _as_text(values: dict) -> str:
+    return repr(sorted(values.items()))
 
 
 def _bundle_faults(entry: Entry, copy: NotebookNode) -> Iterator[str]:
@@ -207,18 +281,20 @@ def _target_faults(entry: Entry, copy: NotebookNode) -> Iterator[str]:
             yield f"the result {target.key} = {_short(got)} misses its target: {target.text}"
 
 
-def _results_file_faults(project: Project, entry: Entry, copy: NotebookNode) -> Iterator[str]:
+def results_file_faults(project: Project, entry: Entry, copy: NotebookNode) -> list[str]:
+    """Return why an entry's file of results does not belong to `copy`, its executed copy."""
     path = project.results(entry.name)
-    if not path.exists():
-        yield f"there is no results file {path.name} beside its copy"
-        return
+    remedy = "`make book` writes it from the executed copy"
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        yield f"the results file {path.name} is not JSON: {error}"
-        return
-    if result_bundles(copy) and stored != results_of(copy):
-        yield f"the results file {path.name} differs from the results in the executed copy"
+        stored = read_results(path)
+    except CatalogueError as error:
+        return [f"{error}; {remedy}"]
+    if not result_bundles(copy) or stored == (results := results_of(copy)):
+        return []
+    run = results["provenance"]["outputs_sha256"]
+    if stored["provenance"].get("outputs_sha256") != run:
+        return [f"the results file {path.name} belongs to another run than the copy; {remedy}"]
+    return [f"the results file {path.name} differs from the results in the copy; {remedy}"]
 
 
 def _found(results: dict, key: str) -> object | None:

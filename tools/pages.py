@@ -1,12 +1,11 @@
 """The parts of the book that follow from what is published: contents, results, and the lists that
 stand as blocks in pages which a person writes (tools/prose.py puts them there)."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from catalogue import Entry, Project, look_up
+from catalogue import CatalogueError, Entry, Project, look_up, read_results
 
 COLAB = "https://colab.research.google.com/github"
 
@@ -93,7 +92,10 @@ def results_page(project: Project) -> str:
     if not published:
         lines += ["", "No notebook has been published yet."]
     for entry in published:
-        results = json.loads(project.results(entry.name).read_text(encoding="utf-8"))
+        try:
+            results = read_results(project.results(entry.name))
+        except CatalogueError:
+            continue  # the gate says what is wrong with it
         lines += ["", *_results_section(entry, results)]
     return "\n".join(lines) + "\n"
 

@@ -38,7 +38,14 @@ from execute import (
     with_new_prose,
     working_folder,
 )
-from gate import book_faults, publication_faults, results_of, run_faults
+from gate import (
+    book_faults,
+    publication_faults,
+    read_copy,
+    results_file_faults,
+    results_of,
+    run_faults,
+)
 from nbformat import NotebookNode
 
 from helpers import data
@@ -49,14 +56,38 @@ class Refused(RuntimeError):
 
 
 def state(project: Project, entry: Entry) -> str:
-    """Return "fresh", "new", "prose" or "stale": what the copy in the book is to its source."""
-    if not project.copy(entry.name).exists():
-        return "new"
+    """Return what the book has of a notebook: "fresh", "new", "stale", "prose" or "results"."""
+    return standing(project, entry)[0]
+
+
+def standing(project: Project, entry: Entry) -> tuple[str, str]:
+    """Return what the book has of a notebook, and the reason in words.
+
+    "new" and "stale" ask for a run; for "prose" and "results" the run's copy is there, and only the
+    sentences around it, or the file of its results, must be brought in line. Raises
+    `CatalogueError` for a notebook that cannot be read.
+    """
+    path = project.copy(entry.name)
     source = read_notebook(project.source(entry.name))
-    provenance = read_notebook(project.copy(entry.name)).metadata.get("provenance", {})
-    if provenance.get("source_sha256") == source_hash(source):
-        return "fresh"
-    return "prose" if provenance.get("code_sha256") == code_hash(source) else "stale"
+    if not path.exists():
+        if project.results(entry.name).exists():
+            return "new", f"its executed copy is missing ({path}), which would spare the run"
+        return "new", "not published yet"
+    copy = read_copy(project, entry)
+    provenance = copy.metadata.get("provenance", {})
+    if not provenance:
+        return "stale", "its copy carries no provenance"
+    same_source = provenance.get("source_sha256") == source_hash(source)
+    if not same_source and provenance.get("code_sha256") != code_hash(source):
+        return "stale", "its code has changed"
+    if provenance.get("injected") != entry.published:
+        given, wanted = provenance.get("injected"), entry.published
+        return "stale", f"its published parameters have changed from {given} to {wanted}"
+    if not same_source:
+        return "prose", "only its prose has changed, its run is kept"
+    if faults := results_file_faults(project, entry, copy):
+        return "results", faults[0]
+    return "fresh", "it is up to date"
 
 
 def publish(project: Project, entry: Entry, resume: bool = False) -> None:
@@ -121,17 +152,22 @@ def write_pages(project: Project) -> None:
 
 
 def refresh(project: Project, entry: Entry) -> None:
-    """Carry a source's new prose into its executed copy, whose code is unchanged."""
-    path = project.copy(entry.name)
-    admit(project, entry, read_notebook(path), path)
+    """Carry a source's new prose into its executed copy, and write the copy's results anew."""
+    admit(project, entry, read_copy(project, entry), project.copy(entry.name))
 
 
 def accept(project: Project, entry: Entry, executed: Path) -> None:
-    """Gate a copy that papermill made on another machine, and move it into the book."""
+    """Gate a copy that papermill made on another machine, and move it into the book.
+
+    A copy that the book has already had is refused: it carries the hash of its outputs, and must
+    not get a new one.
+    """
     if not executed.is_file():
         raise Refused(f"{executed}: there is no such file")
-    source = read_notebook(project.source(entry.name))
-    admit(project, entry, presentable(read_notebook(executed), source, project), executed)
+    source, copy = read_notebook(project.source(entry.name)), read_notebook(executed)
+    if "papermill" not in copy.metadata:
+        raise Refused(f"{executed}: not as papermill wrote it; give the output file of its run")
+    admit(project, entry, presentable(copy, source, project), executed)
 
 
 def quick_book(project: Project) -> Project:
@@ -204,13 +240,13 @@ def plan(project: Project, profile: str) -> list[tuple[Callable, Entry, str]]:
     for entry in project.ready():
         if entry.held_back:
             continue
-        now = state(project, entry)
         if profile == "full":
             steps.append((publish, entry, "every published run is repeated"))
-        elif now == "prose":
-            steps.append((refresh, entry, "only its prose has changed, its run is kept"))
+            continue
+        now, reason = standing(project, entry)
+        if now in ("prose", "results"):
+            steps.append((refresh, entry, reason))
         elif now != "fresh":
-            reason = "not published yet" if now == "new" else "its code has changed"
             steps.append((publish, entry, reason))
     return steps
 
