@@ -186,8 +186,10 @@ def train(
             update.capture()
         history.setup_seconds += setup.seconds
 
-    progress = progress or Progress(name, steps, done=step)
-    progress.update(step)
+    if progress is None:
+        progress = Progress(name, steps, done=step)
+    else:
+        progress.update(step)  # what a checkpoint had brought
 
     def display_step() -> None:
         with Stopwatch(device) as watch:

@@ -485,7 +485,7 @@ def unresumable(what):
             "loss_function": loss,
         }
     if what == "the clock":
-        return {"loss_function": lambda X, y: F.cross_entropy(X, y) * time.perf_counter()}
+        return {"loss_function": lambda X, y: F.cross_entropy(X, y) * (1 + time.perf_counter() % 1)}
     raise ValueError(what)
 
 
