@@ -114,7 +114,12 @@ def test_make_makes_its_own_environment_when_the_active_one_will_not_do(checkout
 
 
 def test_an_environment_that_will_not_do_is_told_why(tmp_path):
-    command = [sys.executable, str(ROOT / "tools" / "environment.py")]
+    # A project of its own: of the environment that make keeps, which may run this, nothing is told.
+    script = tmp_path / "project" / "tools" / "environment.py"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "tools" / "environment.py", script)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "project")
+    command = [sys.executable, str(script)]
     (tmp_path / "helpers").mkdir()
     (tmp_path / "helpers" / "__init__.py").touch()
     env = os.environ | {"VIRTUAL_ENV": sys.prefix, "PYTHONPATH": str(tmp_path)}
