@@ -1,4 +1,4 @@
-"""Paired comparisons agree with an analysis of variance, and with what chance does in a simulation."""
+"""Paired comparisons: against an analysis of variance, and against simulated chance."""
 
 import numpy as np
 import pytest
