@@ -5,7 +5,7 @@
 `graded` say how much of an answer is right.
 """
 
-from helpers.checks import hw7
+from helpers.checks import hw7, sgd_variants
 from helpers.checks.comparisons import close, equal, shape, true
 from helpers.checks.errors import CheckError, NotWrittenYet
 from helpers.checks.parts import Check, Score, graded, score
@@ -20,6 +20,7 @@ __all__ = [
     "graded",
     "hw7",
     "score",
+    "sgd_variants",
     "shape",
     "true",
 ]
