@@ -62,7 +62,7 @@ def _(answer: Callable) -> None:
 
 @relu_forward.part(KEPT)
 def _(answer: Callable) -> None:
-    RELU_FORWARD.expect_unchanged(answer, in_single_precision({"x": _normal(3, _IMAGES)[0]}))
+    RELU_FORWARD.expect_unchanged(answer, in_single_precision({"x": _normal(3, _IMAGES)[0]}), KEPT)
 
 
 def _relu_backward_mistakes(d_outputs: np.ndarray, outputs: np.ndarray) -> Iterator[Mistake]:
@@ -117,7 +117,7 @@ def _(answer: Callable) -> None:
 
 @relu_backward.part(KEPT)
 def _(answer: Callable) -> None:
-    RELU_BACKWARD.expect_unchanged(answer, in_single_precision(_rectified(3, _IMAGES)))
+    RELU_BACKWARD.expect_unchanged(answer, in_single_precision(_rectified(3, _IMAGES)), KEPT)
 
 
 # --- max pooling
@@ -204,7 +204,7 @@ def _(answer: Callable) -> None:
 @max_pool_forward.part(KEPT)
 def _(answer: Callable) -> None:
     (x,) = _normal(5, (4, 14, 14, 2))
-    MAX_POOL_FORWARD.expect_unchanged(answer, in_single_precision({"x": np.abs(x)}))
+    MAX_POOL_FORWARD.expect_unchanged(answer, in_single_precision({"x": np.abs(x)}), KEPT)
 
 
 def _max_pool_backward_mistakes(
@@ -305,9 +305,8 @@ def _shares_are_right(answer: Callable, exercise: dict[str, np.ndarray]) -> bool
 
 @max_pool_backward.part(KEPT)
 def _(answer: Callable) -> None:
-    MAX_POOL_BACKWARD.expect_unchanged(
-        answer, in_single_precision(_pool_exercise(7, (4, 14, 14, 2)))
-    )
+    exercise = in_single_precision(_pool_exercise(7, (4, 14, 14, 2)))
+    MAX_POOL_BACKWARD.expect_unchanged(answer, exercise, KEPT)
 
 
 # --- the fully connected layer
@@ -365,7 +364,7 @@ def _(answer: Callable) -> None:
 def _(answer: Callable) -> None:
     exercise = _dense(6, 7, 4, 3)
     exercise["bias"] *= 0
-    DENSE_FORWARD.expect_unchanged(answer, in_single_precision(exercise))
+    DENSE_FORWARD.expect_unchanged(answer, in_single_precision(exercise), KEPT)
 
 
 D_X, D_WEIGHTS, D_BIAS = GRADIENTS = ("d_x", "d_weights", "d_bias")
@@ -459,4 +458,4 @@ def _(answer: Callable) -> None:
 @dense_backward.part(KEPT)
 def _(answer: Callable) -> None:
     exercise = in_single_precision(_dense_gradients(6, 7, 4, 1))
-    DENSE_BACKWARD.expect_unchanged(answer, exercise)
+    DENSE_BACKWARD.expect_unchanged(answer, exercise, KEPT)

@@ -416,7 +416,7 @@ def _(answer: Callable) -> None:
     for dtype in (np.float64, np.float32):
         arguments = {name: _in(dtype, value) for name, value in exercise.items()}
         BACKWARD.call(_by_layer(answer), arguments, keep=True)
-        BACKWARD.expect(_by_layer(answer), arguments, part="arguments")
+        BACKWARD.expect(_by_layer(answer), arguments, part="the arguments")
 
 
 def _in(dtype: type, value: object) -> object:

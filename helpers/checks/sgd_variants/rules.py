@@ -1,16 +1,16 @@
 """The checks of `sgd_step`, `momentum_step` and `rmsprop_step`, over one step and over several."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from helpers.checks.answers import attempt
-from helpers.checks.diagnosis import RECOGNISED, expect, same
+from helpers.checks.diagnosis import expect, same
 from helpers.checks.errors import CheckError, NotWrittenYet
 from helpers.checks.parts import Check
-from helpers.checks.sgd_variants.functions import CAUSES, TOLERANCE
+from helpers.checks.sgd_variants.functions import CAUSES, TOLERANCE, alike
 from helpers.checks.sgd_variants.reference import standing_in
 
 sgd_step = Check("sgd_step", "one step and five agree with the reference, in place")
@@ -93,6 +93,7 @@ class Rule:
     right: Update
     mistakes: tuple[Wrong, ...]
     has_setting: bool = True
+    has_epsilon: bool = False
 
     def run(self, answer: Callable, steps: Steps) -> Outcome:
         """Let the answer take all steps, each with the arrays that the one before left."""
@@ -127,12 +128,16 @@ class Rule:
         for i in which or (0, 1):
             if same(outcome.values[i], expected[i], tolerance):
                 continue
-            known = self._recognise(outcome.values, steps, i)
-            if known is not None and known.part != part:
+            wrong = self._recognise(answer)
+            explained = wrong is not None and _agree(outcome.values, steps.follow(wrong.update))
+            if explained and wrong.part not in ("", part):
                 continue
-            hint = known.words if known else self._explain(outcome, steps)
+            hint = wrong.words if explained else self._explain(answer, outcome)
+            what = f"{self.name}, {('change of theta', self.state)[i]}"
+            if hint and not np.isfinite(outcome.values[i]).all():
+                raise CheckError(f"{what}: NaN or infinite\n  given: {steps}", hint)
             expect(
-                f"{self.name}, {('change of theta', self.state)[i]}",
+                what,
                 str(steps),
                 outcome.values[i],
                 expected[i],
@@ -141,33 +146,50 @@ class Rule:
             )
         return outcome
 
-    def _recognise(self, values: np.ndarray, steps: Steps, place: int) -> Wrong | None:
-        """Return the mistake that explains theta and state, or else the one of the two."""
-        followed = [(wrong, steps.follow(wrong.update)) for wrong in self.mistakes]
-        for wrong, result in followed:
-            if _alike(values[0], result[0]) and _alike(values[1], result[1]):
-                return wrong
-        return next((w for w, result in followed if _alike(values[place], result[place])), None)
+    def _recognise(self, answer: Callable) -> Wrong | None:
+        """Return the mistake that explains the answer's theta and state after several steps.
 
-    def _explain(self, outcome: Outcome, steps: Steps) -> str:
-        if not outcome.values[0].any():
-            return (
-                "theta has not changed: theta = theta - … makes a new array, which the caller "
-                "never sees; theta -= … or theta[...] = … changes the one that was given"
-            )
-        return ""
+        The steps start from a state that is not zero, with rates and gradients of all sizes, so
+        that no two mistakes look alike.
+        """
+        gradients = _gradients(30, 5) * np.geomspace(1e-8, 1, _NUMBERS)
+        gradients[:, 3] = 0
+        state = _state(30)
+        state[:4] = 0
+        probe = Steps(gradients, (0.1, 0.3, 0.05, 0.1, 0.2), state, 0.9)
+        probes = (probe, replace(probe, epsilon=0.3, explicit=True))[: 1 + self.has_epsilon]
+        try:
+            got = [self.run(answer, probe).values for probe in probes]
+        except (CheckError, NotWrittenYet):
+            return None
+        for wrong in self.mistakes:
+            values = (probe.follow(wrong.update) for probe in probes)
+            if all(_agree(a, b) for a, b in zip(got, values, strict=True)):
+                return wrong
+        return None
+
+    def _explain(self, answer: Callable, outcome: Outcome) -> str:
+        if outcome.values[0].any():
+            return ""
+        gradients = _gradients(31, 2)
+        again = self.run(answer, Steps(gradients, (0.1,) * 2, _state(31), 0.9))
+        return "" if again.values[0].any() else _NEVER_MOVES
+
+
+_NEVER_MOVES = (
+    "theta has not changed: theta = theta - … makes a new array, which the caller never sees; "
+    "theta -= … or theta[...] = … changes the one that was given"
+)
+
+
+def _agree(got: np.ndarray, value: np.ndarray) -> bool:
+    """Tell whether theta and state, each by its own measure, agree."""
+    return all(alike(a, b, 1e-6) for a, b in zip(got, value, strict=True))
 
 
 def _in_a_tuple(answer: Callable, *arguments: object) -> tuple[object]:
     # The rules return None, which would otherwise be taken for a missing `return`.
     return (answer(*arguments),)
-
-
-def _alike(got: np.ndarray, value: np.ndarray) -> bool:
-    finite = np.isfinite(value)
-    return np.array_equal(got[~finite], value[~finite], equal_nan=True) and same(
-        got[finite], value[finite], RECOGNISED
-    )
 
 
 # --- exercises
@@ -208,8 +230,7 @@ def _later(rule: Rule, answer: Callable, *which: int, part: str, settings: tuple
 
 def _in_place(rule: Rule, answer: Callable, setting: float = 0.0) -> None:
     for dtype in (np.float64, np.float32):
-        gradients, state = _gradients(5, 1).astype(dtype), _zero().astype(dtype)
-        steps = Steps(gradients, (0.5,), state, setting)
+        steps = Steps(_gradients(5, 1).astype(dtype), (0.5,), _zero().astype(dtype), setting)
         outcome = rule.expect(answer, steps, IN_PLACE, 0)
         if outcome.returned:
             raise CheckError(
@@ -217,12 +238,12 @@ def _in_place(rule: Rule, answer: Callable, setting: float = 0.0) -> None:
                 "theta -= … or theta[...] = … changes it in place, and nothing is returned",
             )
         if not outcome.values[0].any():
-            raise CheckError(f"{rule.name} leaves theta as it was", rule._explain(outcome, steps))
-        if not outcome.gradients_kept:
-            raise CheckError(
-                f"{rule.name} changes the gradient that it is given",
-                "gradient *= … works on the caller's array: make a new one",
-            )
+            raise CheckError(f"{rule.name} leaves theta as it was")
+    if not rule.run(answer, Steps(_gradients(6, 2), (0.5,) * 2, _state(6), setting)).gradients_kept:
+        raise CheckError(
+            f"{rule.name} changes the gradient that it is given",
+            "gradient *= … works on the caller's array: make a new one",
+        )
 
 
 def _wrongs(mistakes: Mapping[str, Mapping[str, Update]]) -> tuple[Wrong, ...]:
@@ -258,6 +279,9 @@ SGD = Rule(
                     np.full_like(g, r * g.mean()), s,
                 ),
             },
+            "": {
+                "the state is changed instead of theta": lambda g, s, r, _, e: (0 * g, s - r * g),
+            },
             LATER: {
                 "this is a step with momentum: the state enters, and SGD has none": (
                     lambda g, s, r, _, e: (r * (0.9 * s + g), 0.9 * s + g)
@@ -266,7 +290,6 @@ SGD = Rule(
             STATE: {
                 "the state is changed: it takes the gradient": lambda g, s, r, _, e: (r * g, g),
                 "the state is changed: the gradients add up": lambda g, s, r, _, e: (r * g, s + g),
-                "the state is changed instead of theta": lambda g, s, r, _, e: (0 * g, s - r * g),
                 "the state is changed as well": lambda g, s, r, _, e: (r * g, s - r * g),
             },
         }
@@ -342,6 +365,14 @@ MOMENTUM = Rule(
                     lambda g, v, r, a, e: (r * (g + _new(g, v, a)), _new(g, v, a))
                 ),
             },
+            "": {
+                "the velocity is neither used nor changed: this is SGD": (
+                    lambda g, v, r, a, e: (r * g, v)
+                ),
+                "the velocity has no effect on theta: this is SGD": (
+                    lambda g, v, r, a, e: (r * g, _new(g, v, a))
+                ),
+            },
             LATER: {
                 "α is missing: the velocity is the plain sum of all gradients": (
                     lambda g, v, r, a, e: (r * (v + g), v + g)
@@ -361,9 +392,6 @@ MOMENTUM = Rule(
                 "the velocity is not kept: velocity = … makes a new array; velocity *= α and "
                 "velocity += … change the one that was given": (
                     lambda g, v, r, a, e: (r * _new(g, v, a), v)
-                ),
-                "the old velocity is neither used nor kept: this is SGD": (
-                    lambda g, v, r, a, e: (r * g, v)
                 ),
                 "the learning rate is inside the velocity; here it multiplies the whole of it": (
                     lambda g, v, r, a, e: (a * v + r * g, a * v + r * g)
@@ -478,8 +506,13 @@ RMSPROP = Rule(
                 "the mean is that of the last gradient alone, not weighted": _with_mean(
                     lambda g, s, p: g**2
                 ),
+            },
+            "": {
                 "this is SGD: the mean of squares has no effect": _with_step(
                     lambda g, s, r, e: r * g
+                ),
+                "this is SGD: the mean of squares is neither used nor changed": (
+                    lambda g, s, r, p, e: (r * g, s)
                 ),
             },
             LATER: {
@@ -534,6 +567,7 @@ RMSPROP = Rule(
             },
         }
     ),
+    has_epsilon=True,
 )  # fmt: skip
 _RHOS = (0.9, 0.6)
 

@@ -12,6 +12,7 @@ log_softmax = Check("log_softmax", "agrees with the reference for small and for 
 cross_entropy = Check("cross_entropy", "error and gradient agree with the reference")
 
 STABLE = "logits of thousands"
+KEPT = "single precision; the arguments stay as they are"
 
 
 def _logits(batch: int, scale: float, seed: int, *, levels: float = 0.0) -> np.ndarray:
@@ -39,29 +40,40 @@ def _log_softmax_mistakes(logits: np.ndarray) -> Iterator[Mistake]:
     yield Mistake("the logarithm is log2, and should be the natural one", (right / np.log(2),))
     yield Mistake("the logarithm is log10, and should be the natural one", (right / np.log(10),))
     yield Mistake("the logarithm of the sum is not subtracted", (column,))
+    total = np.exp(column).sum(axis=0)
+    yield Mistake("the sum is subtracted, and its logarithm should be", (column - total,))
+    words = "the logarithm is log2, and should be the natural one"
+    yield Mistake(words, (column - np.log2(total),))
+    yield Mistake(
+        "the sum runs over all numbers of the batch, not over each column",
+        (column - np.log(total.sum()),),
+    )
     with np.errstate(all="ignore"):
-        total = np.log(np.exp(logits).sum(axis=0))
+        log_sum = np.log(np.exp(logits).sum(axis=0))
         half = "the maximum is subtracted from one of the two logits and not from the other"
         yield Mistake(half, (logits - np.log(np.exp(column).sum(axis=0)),))
-        yield Mistake(half, (column - total,))
-        yield from _unstable(logits, column, total)
+        yield Mistake(half, (column - log_sum,))
+    yield from _unstable(logits)
 
 
-def _unstable(logits: np.ndarray, column: np.ndarray, total: np.ndarray) -> Iterator[Mistake]:
+@np.errstate(all="ignore")
+def _unstable(logits: np.ndarray) -> Iterator[Mistake]:
     """Yield what is right for logits of a few units only."""
     own = "the largest logit of each column has to be subtracted from the column first"
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=0)
-    for value in (logits - total, np.log(probabilities)):
+    raised = np.exp(logits)
+    total = raised.sum(axis=0)
+    for value in (logits - np.log(total), np.log(raised / total)):
         yield Mistake(f"exp overflows or underflows: {own}", (value,), STABLE)
     shifted = logits - logits.max()
     raised = np.exp(shifted)
-    for value in (shifted - np.log(raised.sum(axis=0)), np.log(raised / raised.sum(axis=0))):
+    total = raised.sum(axis=0)
+    for value in (shifted - np.log(total), np.log(raised / total)):
         yield Mistake(f"all columns share one maximum, and some underflow: {own}", (value,), STABLE)
-    probabilities = np.exp(column) / np.exp(column).sum(axis=0)
-    late = "the logarithm is taken of probabilities that are too small for a float: subtract ln Σ"
+    p = np.exp(reference.log_softmax(logits))
+    late = "the logarithm is taken of probabilities too small for a float; ln p = z - max z - ln Σ"
     for smallest in (0.0, *(10.0**-digits for digits in range(5, 17))):
-        yield Mistake(f"{late} instead", (np.log(probabilities + smallest),), STABLE)
-        yield Mistake(f"{late} instead", (np.log(np.maximum(probabilities, smallest)),), STABLE)
+        yield Mistake(late, (np.log(p + smallest),), STABLE)
+        yield Mistake(late, (np.log(np.maximum(p, smallest)),), STABLE)
 
 
 LOG_SOFTMAX = Function(
@@ -72,7 +84,7 @@ LOG_SOFTMAX = Function(
 @log_softmax.part("logits of a few units")
 def _(answer: Callable) -> None:
     for seed, batch in enumerate((6, 1, 10)):  # with ten columns, no axis is told by its length
-        LOG_SOFTMAX.expect(answer, {"logits": _logits(batch, 2.0, seed)})
+        LOG_SOFTMAX.expect(answer, {"logits": _logits(batch, 2.0, seed)}, part="few units")
 
 
 @log_softmax.part(STABLE)
@@ -83,9 +95,9 @@ def _(answer: Callable) -> None:
             LOG_SOFTMAX.expect(answer, exercise, part=STABLE)
 
 
-@log_softmax.part("single precision; the logits stay as they are")
+@log_softmax.part(KEPT)
 def _(answer: Callable) -> None:
-    LOG_SOFTMAX.expect_unchanged(answer, in_single_precision({"logits": _logits(7, 2.0, 3)}))
+    LOG_SOFTMAX.expect_unchanged(answer, in_single_precision({"logits": _logits(7, 2.0, 3)}), KEPT)
 
 
 # --- cross_entropy
@@ -170,21 +182,21 @@ def _example(batch: int, scale: float, seed: int) -> dict[str, np.ndarray]:
 @cross_entropy.part("the mean error")
 def _(answer: Callable) -> None:
     for seed, batch in enumerate((7, 1, 10, 32)):
-        CROSS_ENTROPY.expect(answer, _example(batch, 1.5, seed), [ERROR])
+        CROSS_ENTROPY.expect(answer, _example(batch, 1.5, seed), [ERROR], part=ERROR)
 
 
 @cross_entropy.part("the gradient with respect to the logits")
 def _(answer: Callable) -> None:
     for seed, batch in enumerate((7, 1, 10, 32)):
-        CROSS_ENTROPY.expect(answer, _example(batch, 1.5, seed), [GRADIENT])
+        CROSS_ENTROPY.expect(answer, _example(batch, 1.5, seed), [GRADIENT], part=GRADIENT)
 
 
 @cross_entropy.part(STABLE)
 def _(answer: Callable) -> None:
     for seed in range(3):  # one image each, so that a missing division costs its own part only
-        CROSS_ENTROPY.expect(answer, _example(1, 3000.0, seed))
+        CROSS_ENTROPY.expect(answer, _example(1, 3000.0, seed), part=STABLE)
 
 
-@cross_entropy.part("single precision; the arguments stay as they are")
+@cross_entropy.part(KEPT)
 def _(answer: Callable) -> None:
-    CROSS_ENTROPY.expect_unchanged(answer, in_single_precision(_example(1, 1.5, 4)))
+    CROSS_ENTROPY.expect_unchanged(answer, in_single_precision(_example(1, 1.5, 4)), KEPT)
