@@ -109,20 +109,20 @@ def _forward_mistakes(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> I
         "the bias is added once for each number of a window": right + weights[0].size * added,
         "all filters get the bias of the first one": right + bias[0],
     }.items():
-        yield Mistake(words, (value,), BIAS)
+        yield Mistake(words, (value,), (BIAS,))
     if len(bias) == x.shape[3]:
         yield Mistake(
-            "the biases are added along the batch, not along the filters", (right + bias,), BIAS
+            "the biases are added along the batch, not along the filters", (right + bias,), (BIAS,)
         )
     for words, kernels in _turned(weights):
         yield Mistake(
             f"the kernels are {words} and should lie on the image as they are",
             (_valid(padded, kernels) + added,),
-            KERNELS,
+            (KERNELS,),
         )
     yield from _forward_channels(padded, weights, added)
     for words, bordered in _wrong_borders(x):
-        yield Mistake(words, (_valid(bordered, weights) + added,), BORDER)
+        yield Mistake(words, (_valid(bordered, weights) + added,), (BORDER,))
     outputs = right + added
     filters, height, width, batch = outputs.shape
     regrouped = outputs.reshape(filters, batch, height, width)
@@ -151,28 +151,28 @@ def _forward_channels(
             yield Mistake(
                 f"only the {words} channel counts: the channels have to be added up",
                 (_valid(padded[one], weights[:, one]) + added,),
-                CHANNELS,
+                (CHANNELS,),
             )
         yield Mistake(
             "the channels are averaged, and should be added up",
             (_valid(padded, weights) / channels + added,),
-            CHANNELS,
+            (CHANNELS,),
         )
         yield Mistake(
             "all channels get the first channel's kernel",
             (_valid(padded, np.repeat(weights[:, :1], channels, 1)) + added,),
-            CHANNELS,
+            (CHANNELS,),
         )
         yield Mistake(
             "the channels are taken in reverse order",
             (_valid(padded[::-1], weights) + added,),
-            CHANNELS,
+            (CHANNELS,),
         )
     if channels == len(weights):
         yield Mistake(
             "filters and channels are swapped: weights are [filters, channels, 5, 5]",
             (_valid(padded, weights.swapaxes(0, 1)) + added,),
-            CHANNELS,
+            (CHANNELS,),
         )
         each = np.concatenate(
             [_valid(padded[c : c + 1], weights[c : c + 1, c : c + 1]) for c in range(channels)]
@@ -181,7 +181,7 @@ def _forward_channels(
             yield Mistake(
                 "each filter sees one channel only: it has a kernel for every channel",
                 (each + added,),
-                CHANNELS,
+                (CHANNELS,),
             )
 
 
@@ -256,25 +256,25 @@ def _parameter_mistakes(d_outputs: np.ndarray, x: np.ndarray) -> Iterator[Mistak
         "averaged over pixels and batch; a sum is asked for": pixels * batch,
     }.items():
         owner = SUMMED if factor == batch else ONE_IMAGE
-        yield Mistake(f"d_weights is {words}", (d_weights / factor, None), owner)
+        yield Mistake(f"d_weights is {words}", (d_weights / factor, None), (owner,))
         yield Mistake(f"d_bias is {words}", (None, d_bias / factor))
     for words, one in {"first": slice(0, 1), "last": slice(-1, None)}.items():
         w, b = reference.convolution_backward_parameters(d_outputs[..., one], x[..., one])
-        yield Mistake(f"d_weights is that of the {words} image alone", (w, None), SUMMED)
+        yield Mistake(f"d_weights is that of the {words} image alone", (w, None), (SUMMED,))
         yield Mistake(f"d_bias is that of the {words} image alone", (None, b))
     for words, turned in _turned(d_weights):
-        yield Mistake(f"d_weights is {words}", (turned, None), ONE_IMAGE)
+        yield Mistake(f"d_weights is {words}", (turned, None), (ONE_IMAGE,))
     yield Mistake(
         "filters and channels are swapped: d_weights is [filters, channels, 5, 5]",
         (d_weights.swapaxes(0, 1), None),
-        ONE_IMAGE,
+        (ONE_IMAGE,),
     )
     for words, bordered in _wrong_borders(x):
-        yield Mistake(words, (_correlated(bordered, d_outputs), None), TO_THE_BORDER)
+        yield Mistake(words, (_correlated(bordered, d_outputs), None), (TO_THE_BORDER,))
     yield Mistake(
         "the windows across the border of the image are left out",
         (_correlated(x, d_outputs[:, 2:-2, 2:-2]), None),
-        TO_THE_BORDER,
+        (TO_THE_BORDER,),
     )
     flat = d_weights.reshape(len(d_weights), -1)
     yield Mistake("d_weights is still the matrix [filters, channels · 25]", (flat, None))
@@ -282,14 +282,14 @@ def _parameter_mistakes(d_outputs: np.ndarray, x: np.ndarray) -> Iterator[Mistak
     yield Mistake(
         "the matrix [channels · 25, filters] has to be transposed before it is reshaped",
         (flat.T.reshape(d_weights.shape), None),
-        ONE_IMAGE,
+        (ONE_IMAGE,),
     )
     rows = d_outputs.transpose(0, 3, 1, 2).reshape(len(d_outputs), -1)
     yield Mistake(
         "the columns of d_outputs and of the unfolded images are in different orders: both are "
         "(height, width, batch)",
         ((rows @ reference.unfold(x).T).reshape(d_weights.shape), None),
-        SUMMED,
+        (SUMMED,),
     )
     summed = d_outputs.sum((1, 2))
     yield Mistake("d_bias has to be summed over the batch too", (None, summed))
@@ -393,20 +393,20 @@ def _input_mistakes(d_outputs: np.ndarray, weights: np.ndarray) -> Iterator[Mist
     yield Mistake(
         "the kernels are not flipped: the gradient takes the way back, with the opposite shifts",
         (_valid(padded, backwards),),
-        FLIPPED,
+        (FLIPPED,),
     )
     for words, kernels in _turned(flipped):
         yield Mistake(
             f"the kernels are {words} after the right flip: both axes, and no other, run backwards",
             (_valid(padded, kernels),),
-            FLIPPED,
+            (FLIPPED,),
         )
     full = _valid(_padded(d_outputs, 4, 4), flipped)
-    yield Mistake("the padding is cut off on the wrong side", (full[:, 4:, 4:],), EDGE)
-    yield Mistake("the padding is cut off on the wrong side", (full[:, :-4, :-4],), EDGE)
-    yield Mistake("the padding has to be cut off the gradient", (full,), EDGE)
+    yield Mistake("the padding is cut off on the wrong side", (full[:, 4:, 4:],), (EDGE,))
+    yield Mistake("the padding is cut off on the wrong side", (full[:, :-4, :-4],), (EDGE,))
+    yield Mistake("the padding has to be cut off the gradient", (full,), (EDGE,))
     for words, bordered in _wrong_borders(d_outputs):
-        yield Mistake(words, (_valid(bordered, flipped),), EDGE)
+        yield Mistake(words, (_valid(bordered, flipped),), (EDGE,))
     if len(weights) == weights.shape[1]:
         for words, kernels in {
             "filters and channels are not swapped: each channel collects from all filters": (
@@ -414,18 +414,18 @@ def _input_mistakes(d_outputs: np.ndarray, weights: np.ndarray) -> Iterator[Mist
             ),
             "neither are filters and channels swapped nor the kernels flipped": weights,
         }.items():
-            yield Mistake(words, (_valid(padded, kernels),), FILTERS)
+            yield Mistake(words, (_valid(padded, kernels),), (FILTERS,))
     if len(weights) > 1:
         for words, one in {"first": slice(0, 1), "last": slice(-1, None)}.items():
             yield Mistake(
                 f"only the {words} filter counts: the gradients of all filters are added up",
                 (_valid(padded[one], flipped[:, one]),),
-                FILTERS,
+                (FILTERS,),
             )
         yield Mistake(
             "the gradients of the filters are averaged, and should be added up",
             (_valid(padded, flipped) / len(weights),),
-            FILTERS,
+            (FILTERS,),
         )
     right = _valid(padded, flipped)
     channels, height, width, batch = right.shape

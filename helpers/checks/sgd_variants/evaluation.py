@@ -119,19 +119,19 @@ def _means(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 @evaluate.part("the mean error")
 def _(answer: Callable) -> None:
-    for seed, count in enumerate((100, 20)):
+    for seed, count in enumerate((1_000, 500)):
         Run(answer, count, seed).expect(ERROR)
 
 
 @evaluate.part("the accuracy")
 def _(answer: Callable) -> None:
-    for seed, count in enumerate((100, 20)):
+    for seed, count in enumerate((1_000, 500)):
         Run(answer, count, seed).expect(ACCURACY)
 
 
 @evaluate.part("a number of images that no chunk divides")
 def _(answer: Callable) -> None:
-    Run(answer, 5_003, 4).expect(ERROR, ACCURACY)  # 5 003 is prime
+    Run(answer, 2_003, 4).expect(ERROR, ACCURACY)  # 2 003 is prime
 
 
 @evaluate.part("a few images; theta and the examples stay as they are")

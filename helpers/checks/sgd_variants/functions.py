@@ -46,14 +46,15 @@ CAUSES: Causes = (
 
 
 class Mistake(NamedTuple):
-    """What was done wrong, the results that it gives, and the part that it costs its points.
+    """What was done wrong, the results that it gives, and the parts that it costs their points.
 
-    A result that the mistake does not touch is None.
+    A result that the mistake does not touch is None. Without `parts`, it costs all in which it
+    shows.
     """
 
     words: str
     results: tuple[object, ...]
-    part: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Function:
             if same(actual, wanted, tolerance):
                 continue
             mistake, whole = self._explain(got, i, arguments, crop)
-            if whole and part and mistake.part not in ("", part):
+            if whole and part and mistake.parts and part not in mistake.parts:
                 continue
             hint = mistake.words if mistake else ""
             _require_finite(what, describe(arguments), actual, hint)

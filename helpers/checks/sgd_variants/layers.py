@@ -139,6 +139,11 @@ def _unwindowed(places: np.ndarray) -> np.ndarray:
     return x
 
 
+def _only_places(*places: int) -> np.ndarray:
+    """Return 1 for these places of a window and 0 for the others, to multiply `_windows` with."""
+    return np.isin(range(4), places).astype(float).reshape(4, 1, 1, 1, 1)
+
+
 def _max_pool_mistakes(x: np.ndarray) -> Iterator[Mistake]:
     places = _windows(x)
     right = places.max(0)
@@ -149,10 +154,10 @@ def _max_pool_mistakes(x: np.ndarray) -> Iterator[Mistake]:
         "negative maxima become 0: the search starts at 0, and should start at -∞ or at a number "
         "of the window",
         (np.maximum(right, 0),),
-        "negative numbers",
+        ("negative numbers",),
     )
     yield Mistake(
-        "the largest absolute value is taken", (np.abs(places).max(0),), "negative numbers"
+        "the largest absolute value is taken", (np.abs(places).max(0),), ("negative numbers",)
     )
     for place, where in zip(places, ("top left", "top right", "bottom left"), strict=False):
         yield Mistake(f"only the number at the {where} of each window is looked at", (place,))
@@ -216,17 +221,19 @@ def _max_pool_backward_mistakes(
     yield Mistake(
         "each of several equal maxima gets the whole gradient; together they may get it once",
         (_unwindowed(largest * d_outputs),),
-        TIES,
+        (TIES,),
     )
     for words, shares in {
         "all four numbers of a window get the gradient, not only the maximum": np.ones_like(first),
         "the gradient is spread over the window as in average pooling": np.full_like(first, 0.25),
         "the minimum gets the gradient, not the maximum": places == places.min(0),
         "the mask is turned round: all but the maximum get the gradient": 1 - first,
+        "only the left column of each window is looked at": first * _only_places(0, 2),
+        "only the upper row of each window is looked at": first * _only_places(0, 1),
         "the gradient is multiplied by the maximum": first * outputs,
         "the gradient is multiplied by x": places,
-        "always the top left number gets the gradient": np.eye(4)[0][:, None, None, None, None],
-        "always the bottom right number gets it": np.eye(4)[3][:, None, None, None, None],
+        "always the top left number gets the gradient": _only_places(0),
+        "always the bottom right number gets it": _only_places(3),
     }.items():
         yield Mistake(words, (_unwindowed(np.broadcast_to(shares * d_outputs, places.shape)),))
     yield Mistake("the mask of the maxima is returned without the gradient", (_unwindowed(first),))
@@ -321,13 +328,13 @@ def _dense(seed: int, inputs: int, outputs: int, batch: int) -> dict[str, np.nda
 
 def _dense_mistakes(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> Iterator[Mistake]:
     product, column = weights @ x, bias[:, np.newaxis]
-    yield Mistake("the bias is missing", (product,), "the biases")
-    yield Mistake("the bias is subtracted", (product - column,), "the biases")
+    yield Mistake("the bias is missing", (product,), ("the biases",))
+    yield Mistake("the bias is subtracted", (product - column,), ("the biases",))
     if len(bias) == x.shape[1]:
         yield Mistake(
             "the biases are added along the batch: bias[:, np.newaxis] adds one to each row",
             (product + bias,),
-            "the biases",
+            ("the biases",),
         )
     if len(bias) == len(x):
         yield Mistake("the weights are transposed", (weights.T @ x + column,))

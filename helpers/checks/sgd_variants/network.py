@@ -272,25 +272,21 @@ def _averaged_back(d_outputs: np.ndarray, x: np.ndarray, outputs: np.ndarray) ->
     return _spread(d_outputs, x, outputs) / 4
 
 
-_MASKS = {
-    "mask_hidden": ("the hidden layer", HIDDEN),
-    "mask2": ("the second convolution", CONV2),
-    "mask1": ("the first convolution", CONV1),
-}
+_MASKS = {"mask_hidden": HIDDEN, "mask2": CONV2, "mask1": CONV1}
 
 
-def _wrong_ways() -> Iterator[tuple[str, dict[str, Callable], str]]:
-    """Yield what is done wrong, the functions that do it, and the layer that it costs."""
+def _wrong_ways() -> Iterator[tuple[str, dict[str, Callable], tuple[str, ...]]]:
+    """Yield what is done wrong, the functions that do it, and the layers that it costs."""
     for number in (1, 2, 3):
         for masks in combinations(_MASKS, number):
-            where = " and ".join(_MASKS[mask][0] for mask in masks)
-            owner = _MASKS[masks[-1]][1]
-            yield f"the ReLU mask of {where} is forgotten", dict.fromkeys(masks, _unmasked), owner
-    for mask, (where, owner) in _MASKS.items():
+            layers = tuple(_MASKS[mask] for mask in masks)
+            words = f"the ReLU mask of {' and '.join(layers)} is forgotten"
+            yield words, dict.fromkeys(masks, _unmasked), layers
+    for mask, layer in _MASKS.items():
         yield (
-            f"the ReLU of {where} masks by the gradient's sign, and should by its own outputs",
+            f"the ReLU of {layer} masks by the gradient's sign, and should by its own outputs",
             {mask: _masked_by_sign},
-            owner,
+            (layer,),
         )
     for words, start in {
         "d_logits is divided by the batch size again": lambda d, z: d / d.shape[1],
@@ -298,11 +294,11 @@ def _wrong_ways() -> Iterator[tuple[str, dict[str, Callable], str]]:
         "the sign of d_logits is changed": lambda d, z: -d,
         "a ReLU mask is applied to the logits, which have no ReLU": reference.relu_backward,
     }.items():
-        yield words, {"start": start}, OUTPUT
+        yield words, {"start": start}, (OUTPUT,)
     yield (
         "the gradient is passed on below the hidden layer without its ReLU mask",
         {"below_hidden": lambda d_masked, d_unmasked: d_unmasked},
-        CONV2,
+        (CONV2,),
     )
     for words, unflatten in {
         "d_flat is put back in the order height, width, channels": (
@@ -315,31 +311,31 @@ def _wrong_ways() -> Iterator[tuple[str, dict[str, Callable], str]]:
             lambda d: d.reshape(-1, 4, 7, 7).transpose(1, 2, 3, 0)
         ),
     }.items():
-        yield words, {"unflatten": unflatten}, CONV2
-    for pool, where, owner in (("pool2", "second", CONV2), ("pool1", "first", CONV1)):
+        yield words, {"unflatten": unflatten}, (CONV2,)
+    for pool, where, layer in (("pool2", "second", CONV2), ("pool1", "first", CONV1)):
         yield (
             f"the {where} pooling gives its gradient to all four numbers of a window",
             {pool: _spread},
-            owner,
+            (layer,),
         )
-        yield f"the {where} pooling goes back as average pooling", {pool: _averaged_back}, owner
+        yield f"the {where} pooling goes back as average pooling", {pool: _averaged_back}, (layer,)
     yield (
         "the way back through the second convolution is left out",
         {"through2": lambda d_outputs, weights: d_outputs},
-        CONV1,
+        (CONV1,),
     )
     yield (
         "the gradient is passed through the second convolution without its ReLU mask",
         {"below2": lambda d_masked, d_unmasked: d_unmasked},
-        CONV1,
+        (CONV1,),
     )
 
 
 def _backward_mistakes(theta: np.ndarray, a: Arrays, d_logits: np.ndarray) -> Iterator[Mistake]:
-    """Yield each wrong way with all gradients, then every two; a pair costs the later layer."""
+    """Yield each wrong way with all gradients, then every two of them."""
     ways = list(_wrong_ways())
-    for words, changes, owner in ways:
-        yield Mistake(words, replace(Way(), **changes).gradients(theta, a, d_logits), owner)
+    for words, changes, layers in ways:
+        yield Mistake(words, replace(Way(), **changes).gradients(theta, a, d_logits), layers)
     right = Way().gradients(theta, a, d_logits)
     for i, (layer, name) in enumerate(_NAMES.items()):
         weights, bias = (views(theta)[f"{name}.{kind}"].size for kind in ("weights", "bias"))
@@ -349,12 +345,11 @@ def _backward_mistakes(theta: np.ndarray, a: Arrays, d_logits: np.ndarray) -> It
                 np.zeros(weights), right[i][weights:]
             ),
         }.items():
-            yield Mistake(words, tuple(value if j == i else None for j in range(4)), layer)
-    for (words, changes, owner), (more, others, other) in combinations(ways, 2):
+            yield Mistake(words, tuple(value if j == i else None for j in range(4)), (layer,))
+    for (words, changes, layers), (more, others, deeper) in combinations(ways, 2):
         if changes.keys().isdisjoint(others):
             gradients = replace(Way(), **changes, **others).gradients(theta, a, d_logits)
-            later = max(owner, other, key=LAYERS.index)
-            yield Mistake(f"two: {words}; and {more}", gradients, later)
+            yield Mistake(f"two: {words}; and {more}", gradients, layers + deeper)
 
 
 _BACKWARD_CAUSES: Causes = (

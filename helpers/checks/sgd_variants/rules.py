@@ -32,11 +32,14 @@ FIRST, LATER, STATE, IN_PLACE, EPSILON = (
 
 @dataclass(frozen=True)
 class Wrong:
-    """What was done wrong, the rule that does it, and the part that it costs its points."""
+    """What was done wrong, the rule that does it, and the parts that it costs their points.
+
+    Without `parts`, it costs all in which it shows.
+    """
 
     words: str
     update: Update
-    part: str
+    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Rule:
                 continue
             wrong = self._recognise(answer)
             explained = wrong is not None and _agree(outcome.values, steps.follow(wrong.update))
-            if explained and wrong.part not in ("", part):
+            if explained and wrong.parts and part not in wrong.parts:
                 continue
             hint = wrong.words if explained else self._explain(answer, outcome)
             what = f"{self.name}, {('change of theta', self.state)[i]}"
@@ -156,7 +159,7 @@ class Rule:
         gradients[:, 3] = 0
         state = _state(30)
         state[:4] = 0
-        probe = Steps(gradients, (0.1, 0.3, 0.05, 0.1, 0.2), state, 0.9)
+        probe = Steps(gradients, (0.1, 0.3, 0.05, 0.1, 0.2), state, 0.7)
         probes = (probe, replace(probe, epsilon=0.3, explicit=True))[: 1 + self.has_epsilon]
         try:
             got = [self.run(answer, probe).values for probe in probes]
@@ -246,11 +249,11 @@ def _in_place(rule: Rule, answer: Callable, setting: float = 0.0) -> None:
         )
 
 
-def _wrongs(mistakes: Mapping[str, Mapping[str, Update]]) -> tuple[Wrong, ...]:
-    """Return the mistakes of each part, by part and words."""
+def _wrongs(mistakes: Mapping[tuple[str, ...], Mapping[str, Update]]) -> tuple[Wrong, ...]:
+    """Return the mistakes, which are given by the parts that they cost and by words."""
     return tuple(
-        Wrong(words, update, part)
-        for part, updates in mistakes.items()
+        Wrong(words, update, parts)
+        for parts, updates in mistakes.items()
         for words, update in updates.items()
     )
 
@@ -263,11 +266,12 @@ SGD = Rule(
     lambda g, s, rate, _, e: (rate * g, s),
     _wrongs(
         {
-            FIRST: {
+            (FIRST,): {
                 "the sign is wrong: the step goes up the gradient": (
                     lambda g, s, r, _, e: (-r * g, s)
                 ),
                 "the learning rate is missing": lambda g, s, r, _, e: (g, s),
+                "the learning rate is always 0.001": lambda g, s, r, _, e: (0.001 * g, s),
                 "the gradient is divided by the learning rate": lambda g, s, r, _, e: (g / r, s),
                 "the learning rate enters squared": lambda g, s, r, _, e: (r * r * g, s),
                 "only the gradient's sign counts": lambda g, s, r, _, e: (r * np.sign(g), s),
@@ -279,15 +283,15 @@ SGD = Rule(
                     np.full_like(g, r * g.mean()), s,
                 ),
             },
-            "": {
+            (): {
                 "the state is changed instead of theta": lambda g, s, r, _, e: (0 * g, s - r * g),
             },
-            LATER: {
+            (LATER, STATE): {
                 "this is a step with momentum: the state enters, and SGD has none": (
                     lambda g, s, r, _, e: (r * (0.9 * s + g), 0.9 * s + g)
                 ),
             },
-            STATE: {
+            (STATE,): {
                 "the state is changed: it takes the gradient": lambda g, s, r, _, e: (r * g, g),
                 "the state is changed: the gradients add up": lambda g, s, r, _, e: (r * g, s + g),
                 "the state is changed as well": lambda g, s, r, _, e: (r * g, s - r * g),
@@ -327,12 +331,15 @@ MOMENTUM = Rule(
     lambda g, v, r, a, e: (r * _new(g, v, a), _new(g, v, a)),
     _wrongs(
         {
-            FIRST: {
+            (FIRST,): {
                 "the sign of the step is wrong": (
                     lambda g, v, r, a, e: (-r * _new(g, v, a), _new(g, v, a))
                 ),
                 "the learning rate is missing": (
                     lambda g, v, r, a, e: (_new(g, v, a), _new(g, v, a))
+                ),
+                "the learning rate is always 0.001": (
+                    lambda g, v, r, a, e: (0.001 * _new(g, v, a), _new(g, v, a))
                 ),
                 "the gradient is weighted with 1 - α in the velocity; here it enters whole": (
                     lambda g, v, r, a, e: (r * (a * v + (1 - a) * g), a * v + (1 - a) * g)
@@ -365,7 +372,7 @@ MOMENTUM = Rule(
                     lambda g, v, r, a, e: (r * (g + _new(g, v, a)), _new(g, v, a))
                 ),
             },
-            "": {
+            (): {
                 "the velocity is neither used nor changed: this is SGD": (
                     lambda g, v, r, a, e: (r * g, v)
                 ),
@@ -373,7 +380,10 @@ MOMENTUM = Rule(
                     lambda g, v, r, a, e: (r * g, _new(g, v, a))
                 ),
             },
-            LATER: {
+            (LATER,): {
+                "α is always 0.9, whatever is asked for": (
+                    lambda g, v, r, a, e: (r * _new(g, v, 0.9), _new(g, v, 0.9))
+                ),
                 "α is missing: the velocity is the plain sum of all gradients": (
                     lambda g, v, r, a, e: (r * (v + g), v + g)
                 ),
@@ -388,7 +398,7 @@ MOMENTUM = Rule(
                     lambda g, v, r, a, e: (r * (a * a * v + g), a * a * v + g)
                 ),
             },
-            STATE: {
+            (STATE,): {
                 "the velocity is not kept: velocity = … makes a new array; velocity *= α and "
                 "velocity += … change the one that was given": (
                     lambda g, v, r, a, e: (r * _new(g, v, a), v)
@@ -437,6 +447,9 @@ def _(answer: Callable) -> None:
 # --- RMSProp
 
 
+_EPSILONS = [10.0**-digits for digits in (8, 7, 6, 5, 4, 3, 9, 10, 12)]
+
+
 def _mean(g: np.ndarray, s: np.ndarray, rho: float) -> np.ndarray:
     return rho * s + (1 - rho) * g**2
 
@@ -461,9 +474,12 @@ RMSPROP = Rule(
     _with_mean(_mean),
     _wrongs(
         {
-            FIRST: {
+            (FIRST,): {
                 "the sign of the step is wrong": _with_step(lambda g, s, r, e: -_step(g, s, r, e)),
                 "the learning rate is missing": _with_step(lambda g, s, r, e: _step(g, s, 1, e)),
+                "the learning rate is always 0.001": _with_step(
+                    lambda g, s, r, e: _step(g, s, 0.001, e)
+                ),
                 "(1 - ρ) is missing before the square": _with_mean(lambda g, s, p: p * s + g**2),
                 "ρ and 1 - ρ are swapped": _with_mean(lambda g, s, p: (1 - p) * s + p * g**2),
                 "the square is that of the whole mean": _with_mean(
@@ -507,7 +523,7 @@ RMSPROP = Rule(
                     lambda g, s, p: g**2
                 ),
             },
-            "": {
+            (): {
                 "this is SGD: the mean of squares has no effect": _with_step(
                     lambda g, s, r, e: r * g
                 ),
@@ -515,7 +531,10 @@ RMSPROP = Rule(
                     lambda g, s, r, p, e: (r * g, s)
                 ),
             },
-            LATER: {
+            (LATER,): {
+                "ρ is always 0.9, whatever is asked for": _with_mean(
+                    lambda g, s, p: _mean(g, s, 0.9)
+                ),
                 "ρ is missing: squares are only added": _with_mean(
                     lambda g, s, p: s + (1 - p) * g**2
                 ),
@@ -525,7 +544,7 @@ RMSPROP = Rule(
                 ),
                 "the old mean is squared": _with_mean(lambda g, s, p: p * s**2 + (1 - p) * g**2),
             },
-            STATE: {
+            (STATE,): {
                 "mean_square is not kept: mean_square = … makes a new array; mean_square *= ρ and "
                 "mean_square += … change the one that was given": (
                     lambda g, s, r, p, e: (_step(g, _mean(g, s, p), r, e), s)
@@ -542,7 +561,7 @@ RMSPROP = Rule(
                     lambda g, s, r, p, e: (_step(g, _mean(g, s, p), r, e), g**2)
                 ),
             },
-            EPSILON: {
+            (EPSILON,): {
                 "ε stands inside the root, √(s + ε); here it is √s + ε": _with_step(
                     lambda g, s, r, e: r * g / np.sqrt(s + e)
                 ),
@@ -552,15 +571,24 @@ RMSPROP = Rule(
                 "ε is missing: where the gradient is 0, this is 0 / 0": _with_step(
                     lambda g, s, r, e: r * g / np.sqrt(s)
                 ),
-                "ε is added to the mean that is kept": _with_mean(
-                    lambda g, s, p: p * s + (1 - p) * g**2 + 1e-8
+                "ε is added to the mean that is kept": (
+                    lambda g, s, r, p, e: (_step(g, _mean(g, s, p) + e, r, e), _mean(g, s, p) + e)
                 ),
                 "ε is added to the step, not to the root": _with_step(
                     lambda g, s, r, e: r * (g / np.sqrt(s) + e)
                 ),
-                "ε is always 1e-8, whatever is asked for": _with_step(
-                    lambda g, s, r, e: _step(g, s, r, 1e-8)
-                ),
+                **{
+                    f"ε is always {c:g}, whatever is asked for": _with_step(
+                        lambda g, s, r, e, c=c: _step(g, s, r, c)
+                    )
+                    for c in _EPSILONS
+                },
+                **{
+                    f"ε is {c:g} where nothing else is asked for; it should be 1e-8": _with_step(
+                        lambda g, s, r, e, c=c: _step(g, s, r, c if e == 1e-8 else e)
+                    )
+                    for c in _EPSILONS
+                },
                 "the larger of √s and ε is taken; here they are added": _with_step(
                     lambda g, s, r, e: r * g / np.maximum(np.sqrt(s), e)
                 ),

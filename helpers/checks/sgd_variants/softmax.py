@@ -56,24 +56,22 @@ def _log_softmax_mistakes(logits: np.ndarray) -> Iterator[Mistake]:
     yield from _unstable(logits)
 
 
-@np.errstate(all="ignore")
-def _unstable(logits: np.ndarray) -> Iterator[Mistake]:
-    """Yield what is right for logits of a few units only."""
+def _unstable(logits: np.ndarray) -> list[Mistake]:
+    """Return what is right for logits of a few units only."""
     own = "the largest logit of each column has to be subtracted from the column first"
-    raised = np.exp(logits)
-    total = raised.sum(axis=0)
-    for value in (logits - np.log(total), np.log(raised / total)):
-        yield Mistake(f"exp overflows or underflows: {own}", (value,), STABLE)
-    shifted = logits - logits.max()
-    raised = np.exp(shifted)
-    total = raised.sum(axis=0)
-    for value in (shifted - np.log(total), np.log(raised / total)):
-        yield Mistake(f"all columns share one maximum, and some underflow: {own}", (value,), STABLE)
-    p = np.exp(reference.log_softmax(logits))
+    shifted, p = logits - logits.max(), np.exp(reference.log_softmax(logits))
     late = "the logarithm is taken of probabilities too small for a float; ln p = z - max z - ln Σ"
-    for smallest in (0.0, *(10.0**-digits for digits in range(5, 17))):
-        yield Mistake(late, (np.log(p + smallest),), STABLE)
-        yield Mistake(late, (np.log(np.maximum(p, smallest)),), STABLE)
+    values = []
+    with np.errstate(all="ignore"):
+        for words, z in {
+            f"exp overflows or underflows: {own}": logits,
+            f"all columns share one maximum, and some underflow: {own}": shifted,
+        }.items():
+            total = np.exp(z).sum(axis=0)
+            values += [(words, z - np.log(total)), (words, np.log(np.exp(z) / total))]
+        for smallest in (0.0, *(10.0**-digits for digits in range(5, 17))):
+            values += [(late, np.log(p + smallest)), (late, np.log(np.maximum(p, smallest)))]
+    return [Mistake(words, (value,), (STABLE,)) for words, value in values]
 
 
 LOG_SOFTMAX = Function(
@@ -168,6 +166,9 @@ def _cross_entropy_mistakes(logits: np.ndarray, one_hot: np.ndarray) -> Iterator
     yield Mistake(
         "d_logits is divided by all numbers, not by the batch size", (None, gradient / 10)
     )
+    for words, (value,), parts in _unstable(logits):
+        with np.errstate(all="ignore"):
+            yield Mistake(words, (-(one_hot * value).sum() / batch, None), parts)
 
 
 CROSS_ENTROPY = Function(
