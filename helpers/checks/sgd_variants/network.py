@@ -12,7 +12,14 @@ from helpers.checks.diagnosis import as_array, expect
 from helpers.checks.errors import CheckError
 from helpers.checks.parts import Check
 from helpers.checks.sgd_variants import reference
-from helpers.checks.sgd_variants.functions import CAUSES, TOLERANCE, Function, Mistake
+from helpers.checks.sgd_variants.functions import (
+    CAUSES,
+    TOLERANCE,
+    Arguments,
+    Function,
+    Mistake,
+    alike,
+)
 from helpers.checks.sgd_variants.reference import Arrays, views
 
 forward = Check("forward", "all activations agree with the reference")
@@ -332,24 +339,48 @@ def _wrong_ways() -> Iterator[tuple[str, dict[str, Callable], tuple[str, ...]]]:
 
 
 def _backward_mistakes(theta: np.ndarray, a: Arrays, d_logits: np.ndarray) -> Iterator[Mistake]:
-    """Yield each wrong way with all gradients, then every two of them."""
-    ways = list(_wrong_ways())
-    for words, changes, layers in ways:
+    """Yield each wrong way with all gradients, and what is not written into the vector."""
+    for words, changes, layers in _wrong_ways():
         yield Mistake(words, replace(Way(), **changes).gradients(theta, a, d_logits), layers)
     right = Way().gradients(theta, a, d_logits)
     for i, (layer, name) in enumerate(_NAMES.items()):
-        weights, bias = (views(theta)[f"{name}.{kind}"].size for kind in ("weights", "bias"))
-        for words, value in {
-            "the biases' gradient is not written": _in_a_row(right[i][:weights], np.zeros(bias)),
-            "the weights' gradient is not written": _in_a_row(
-                np.zeros(weights), right[i][weights:]
-            ),
+        weights, bias = np.ones(right[i].shape), np.ones(right[i].shape)
+        weights[views(theta)[f"{name}.weights"].size :] = 0
+        bias -= weights
+        for words, written in {
+            "the biases' gradient is not written": weights,
+            "the weights' gradient is not written": bias,
+            "its gradient is not written into the vector": np.zeros(right[i].shape),
         }.items():
-            yield Mistake(words, tuple(value if j == i else None for j in range(4)), (layer,))
-    for (words, changes, layers), (more, others, deeper) in combinations(ways, 2):
-        if changes.keys().isdisjoint(others):
-            gradients = replace(Way(), **changes, **others).gradients(theta, a, d_logits)
-            yield Mistake(f"two: {words}; and {more}", gradients, layers + deeper)
+            yield Mistake(words, (*right[:i], written * right[i], *right[i + 1 :]), (layer,))
+
+
+def _backward_pairs(
+    got: list[object], theta: np.ndarray, a: Arrays, d_logits: np.ndarray
+) -> Iterator[Mistake]:
+    """Yield every two wrong ways of which one alone explains the first wrong layer."""
+    ways = list(_wrong_ways())
+    right = Way().gradients(theta, a, d_logits)
+    wrong = next((i for i in range(4) if not alike(got[i], right[i])), 0)
+    for words, changes, layers in ways:
+        if not alike(got[wrong], replace(Way(), **changes).gradients(theta, a, d_logits)[wrong]):
+            continue
+        for more, others, deeper in ways:
+            if changes.keys().isdisjoint(others):
+                gradients = replace(Way(), **changes, **others).gradients(theta, a, d_logits)
+                yield Mistake(f"two: {words}; and {more}", gradients, layers + deeper)
+
+
+class _Backward(Function):
+    """Looks for two mistakes at once where none alone explains the gradients."""
+
+    def _explain(self, got: list[object], place: int, arguments: Arguments, crop: Callable):
+        named, whole = super()._explain(got, place, arguments, crop)
+        if not whole:
+            for pair in _backward_pairs(got, *arguments.values()):
+                if all(alike(*results) for results in zip(got, pair.results, strict=True)):
+                    return pair, True
+        return named, whole
 
 
 _BACKWARD_CAUSES: Causes = (
@@ -360,7 +391,7 @@ _BACKWARD_CAUSES: Causes = (
     ),
     *CAUSES,
 )
-BACKWARD = Function(
+BACKWARD = _Backward(
     "backward",
     LAYERS,
     Way().gradients,

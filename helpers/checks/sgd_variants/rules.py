@@ -132,7 +132,9 @@ class Rule:
             if same(outcome.values[i], expected[i], tolerance):
                 continue
             wrong = self._recognise(answer)
-            explained = wrong is not None and _agree(outcome.values, steps.follow(wrong.update))
+            explained = wrong is not None and _agree(
+                outcome.values, steps.follow(wrong.update), 10 * tolerance
+            )
             if explained and wrong.parts and part not in wrong.parts:
                 continue
             hint = wrong.words if explained else self._explain(answer, outcome)
@@ -185,14 +187,14 @@ _NEVER_MOVES = (
 )
 
 
-def _agree(got: np.ndarray, value: np.ndarray) -> bool:
-    """Tell whether theta and state, each by its own measure, agree."""
-    return all(alike(a, b, 1e-6) for a, b in zip(got, value, strict=True))
-
-
 def _in_a_tuple(answer: Callable, *arguments: object) -> tuple[object]:
     # The rules return None, which would otherwise be taken for a missing `return`.
     return (answer(*arguments),)
+
+
+def _agree(got: np.ndarray, value: np.ndarray, tolerance: float = 1e-6) -> bool:
+    """Tell whether theta and state, each by its own measure, agree."""
+    return all(alike(a, b, tolerance) for a, b in zip(got, value, strict=True))
 
 
 # --- exercises
