@@ -1536,7 +1536,7 @@ WRONG = {
                 )
             ],
             "the old velocity, before",
-            2,
+            1,
         ),
         (
             [("theta -= learning_rate * velocity", "theta = theta - learning_rate * velocity")],
