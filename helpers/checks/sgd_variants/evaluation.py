@@ -131,7 +131,7 @@ def _(answer: Callable) -> None:
 
 @evaluate.part("a number of images that no chunk divides")
 def _(answer: Callable) -> None:
-    Run(answer, 2_003, 4).expect(ERROR, ACCURACY)  # 2 003 is prime
+    Run(answer, 1_009, 4).expect(ERROR, ACCURACY)  # 1 009 is prime
 
 
 @evaluate.part("a few images; theta and the examples stay as they are")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -152,23 +152,12 @@ class Rule:
         return outcome
 
     def _recognise(self, answer: Callable) -> Wrong | None:
-        """Return the mistake that explains the answer's theta and state after several steps.
-
-        The steps start from a state that is not zero, with rates and gradients of all sizes, so
-        that no two mistakes look alike.
-        """
-        gradients = _gradients(30, 5) * np.geomspace(1e-8, 1, _NUMBERS)
-        gradients[:, 3] = 0
-        state = _state(30)
-        state[:4] = 0
-        probe = Steps(gradients, (0.1, 0.3, 0.05, 0.1, 0.2), state, 0.7)
-        probes = (probe, replace(probe, epsilon=0.3, explicit=True))[: 1 + self.has_epsilon]
+        """Return the mistake that explains what the answer makes of the probes."""
         try:
-            got = [self.run(answer, probe).values for probe in probes]
+            got = [self.run(answer, probe).values for probe in _probes(self.has_epsilon)]
         except (CheckError, NotWrittenYet):
             return None
-        for wrong in self.mistakes:
-            values = (probe.follow(wrong.update) for probe in probes)
+        for wrong, values in _probed(self):
             if all(_agree(a, b) for a, b in zip(got, values, strict=True)):
                 return wrong
         return None
@@ -179,6 +168,22 @@ class Rule:
         gradients = _gradients(31, 2)
         again = self.run(answer, Steps(gradients, (0.1,) * 2, _state(31), 0.9))
         return "" if again.values[0].any() else _NEVER_MOVES
+
+
+def _probes(has_epsilon: bool) -> list[Steps]:
+    """Return exercises in which no two mistakes look alike; one with an ε of its own."""
+    gradients, state = _gradients(30, 5) * np.geomspace(1e-8, 1, _NUMBERS), _state(30)
+    gradients[:, 3] = 0
+    state[:4] = 0
+    probe = Steps(gradients, (0.1, 0.3, 0.05, 0.1, 0.2), state, 0.7)
+    return [probe, replace(probe, epsilon=0.3, explicit=True)] if has_epsilon else [probe]
+
+
+@cache
+def _probed(rule: Rule) -> list[tuple[Wrong, list[np.ndarray]]]:
+    """Return the mistakes of a rule, each with what it makes of the probes."""
+    probes = _probes(rule.has_epsilon)
+    return [(wrong, [probe.follow(wrong.update) for probe in probes]) for wrong in rule.mistakes]
 
 
 _NEVER_MOVES = (
