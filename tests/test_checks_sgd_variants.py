@@ -2487,6 +2487,7 @@ NOTHING = {
     "two zeros": lambda *_: (0, 0),
     "a pair of zero and none": lambda *_: (0.0, None),
     "a dictionary": lambda *_: {},
+    "a ragged list": lambda *_: [1, [2, 3]],
     "a text": lambda *_: "text",
     "an object": lambda *_: object(),
     "its first argument": lambda *a: a[0],

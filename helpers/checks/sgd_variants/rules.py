@@ -67,16 +67,6 @@ class Steps:
             moved = moved - change
         return np.stack([moved, np.broadcast_to(state, moved.shape)])
 
-    def __str__(self) -> str:
-        steps = len(self.rates)
-        settings = f"learning rate {', '.join(f'{rate:g}' for rate in dict.fromkeys(self.rates))}"
-        settings += f", α or ρ {self.setting:g}" if self.setting else ""
-        settings += f", ε {self.epsilon:g}" if self.explicit else ""
-        return (
-            f"{steps} step{'s' if steps > 1 else ''} with gradients of {len(self.state)} numbers, "
-            f"{settings}, {self.gradients.dtype}"
-        )
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -95,14 +85,14 @@ class Rule:
     state: str
     right: Update
     mistakes: tuple[Wrong, ...]
-    has_setting: bool = True
+    setting: str = ""  # the letter of what it takes beside the learning rate
     has_epsilon: bool = False
 
     def run(self, answer: Callable, steps: Steps) -> Outcome:
         """Let the answer take all steps, each with the arrays that the one before left."""
         theta, state, returned = steps.theta, steps.state.copy(), False
         gradients = steps.gradients.copy()
-        settings = (steps.setting,) if self.has_setting else ()
+        settings = (steps.setting,) if self.setting else ()
         settings += (steps.epsilon,) if steps.explicit else ()
         with standing_in(answer, self.name), np.errstate(all="ignore"):
             for gradient, rate in zip(gradients, steps.rates, strict=True):
@@ -115,8 +105,9 @@ class Rule:
                 if result is Ellipsis:
                     raise NotWrittenYet(f"{self.name} is not written yet.")
                 new = result[0] if isinstance(result, tuple) and result else result
-                if np.array_equal(theta, before) and np.shape(new) == theta.shape:
-                    theta, returned = np.array(new), True
+                new = new if isinstance(new, np.ndarray) and new.shape == theta.shape else None
+                if new is not None and np.array_equal(theta, before):
+                    theta, returned = new.copy(), True
         moved = theta.astype(np.float64) - steps.theta
         values = np.stack([moved, state.astype(np.float64)])
         return Outcome(values, returned, np.array_equal(gradients, steps.gradients))
@@ -140,16 +131,26 @@ class Rule:
             hint = wrong.words if explained else self._explain(answer, outcome)
             what = f"{self.name}, {('change of theta', self.state)[i]}"
             if hint and not np.isfinite(outcome.values[i]).all():
-                raise CheckError(f"{what}: NaN or infinite\n  given: {steps}", hint)
+                raise CheckError(f"{what}: NaN or infinite\n  given: {self._given(steps)}", hint)
             expect(
                 what,
-                str(steps),
+                self._given(steps),
                 outcome.values[i],
                 expected[i],
                 [(hint, outcome.values[i])] if hint else [],
                 tolerance=tolerance,
             )
         return outcome
+
+    def _given(self, steps: Steps) -> str:
+        count = len(steps.rates)
+        rates = ", ".join(f"{rate:g}" for rate in dict.fromkeys(steps.rates))
+        setting = f", {self.setting} {steps.setting:g}" if self.setting else ""
+        epsilon = f", ε {steps.epsilon:g}" if steps.explicit else ""
+        return (
+            f"{count} step{'s' if count > 1 else ''} with gradients of {len(steps.state)} numbers, "
+            f"learning rate {rates}{setting}{epsilon}, {steps.gradients.dtype}"
+        )
 
     def _recognise(self, answer: Callable) -> Wrong | None:
         """Return the mistake that explains what the answer makes of the probes."""
@@ -309,7 +310,6 @@ SGD = Rule(
             },
         }
     ),
-    has_setting=False,
 )  # fmt: skip
 
 
@@ -431,6 +431,7 @@ MOMENTUM = Rule(
             },
         }
     ),
+    setting="α",
 )  # fmt: skip
 _ALPHAS = (0.9, 0.5)
 
@@ -606,6 +607,7 @@ RMSPROP = Rule(
             },
         }
     ),
+    setting="ρ",
     has_epsilon=True,
 )  # fmt: skip
 _RHOS = (0.9, 0.6)
