@@ -233,14 +233,12 @@ def _first(rule: Rule, answer: Callable, setting: float = 0.0) -> None:
 
 
 def _later(rule: Rule, answer: Callable, *which: int, part: str, settings: tuple[float, ...]):
+    # The rate changes too, as in training with a schedule: one inside the state shows.
+    constant, falling = (0.1,) * 5, (0.1, 0.1, 0.05, 0.02, 0.01)
     for seed, setting in enumerate(settings):
-        for state in (_zero(), _state(seed)):
+        for rates, state in ((constant, _zero()), (falling, _state(seed))):
             gradients = _gradients(10 + seed, 5)
-            steps = Steps(gradients, (0.1,) * 5, state, setting)
-            rule.expect(answer, steps, part, *which)
-            # The rate changes, as in an epoch with a schedule; one inside the velocity shows.
-            falling = (0.1, 0.1, 0.05, 0.02, 0.01)
-            rule.expect(answer, Steps(gradients, falling, state, setting), part, *which)
+            rule.expect(answer, Steps(gradients, rates, state, setting), part, *which)
 
 
 def _in_place(rule: Rule, answer: Callable, setting: float = 0.0) -> None:
@@ -459,7 +457,7 @@ def _(answer: Callable) -> None:
 # --- RMSProp
 
 
-_EPSILONS = [10.0**-digits for digits in (8, 7, 6, 5, 4, 3, 9, 10, 12)]
+_EPSILONS = [10.0**-digits for digits in (8, 7, 6, 5, 10)]
 
 
 def _mean(g: np.ndarray, s: np.ndarray, rho: float) -> np.ndarray:
