@@ -541,12 +541,13 @@ def test_paths_distances_and_dead_units_are_what_they_are_called(whole):
     for results in whole["pace"].values():
         for result in results:
             assert result["path"] >= result["distance"] > 0
-            assert len(result["errors"]) == 11
+            assert len(result["errors"]) == 6
     theta = whole["initialize"](np.random.default_rng(0))
     p = whole["views"](theta)
     p["conv1.bias"][1:3] = -1e6
     p["hidden.bias"][:7] = -1e6
-    dead = whole["dead_units"](theta)
+    error, *dead = whole["error_and_dead"](theta)
+    assert error == pytest.approx(whole["evaluate"](theta, whole["train_set"])[0])
     alive = whole["forward"](theta, whole["train_set"].images)["hidden"].max(axis=1) > 0
     assert dead[0] == 2 and dead[2] == 49 - alive.sum() >= 7
 
