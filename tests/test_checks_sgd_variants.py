@@ -2568,3 +2568,23 @@ def test_points_are_given_part_by_part_with_reasons(capsys):
 def test_every_check_is_offered_and_tested():
     assert set(sgd_variants.__all__) == set(ANSWERS) == set(OTHERS) == set(WRONG)
     assert all(check_of(name).name == name for name in ANSWERS)
+
+
+@pytest.mark.parametrize("highest", [4, 6])
+def test_a_relu_that_is_cut_off_is_refused(highest):
+    with pytest.raises(CheckError):
+        checks.sgd_variants.relu_forward(lambda x: np.clip(x, 0, highest))
+
+
+def test_the_mean_error_is_over_the_images_of_the_batches():
+    def answer(theta, examples, batches, error_and_gradient, step):
+        total = 0.0
+        for batch in batches:
+            images, one_hot = examples.images[..., batch], examples.one_hot[:, batch]
+            error, gradient = error_and_gradient(theta, images, one_hot)
+            step(theta, gradient)
+            total += error * len(batch)
+        return total / len(examples.labels)
+
+    with pytest.raises(CheckError):
+        checks.sgd_variants.train_epoch(answer)

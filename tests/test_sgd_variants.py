@@ -580,5 +580,5 @@ def test_the_solutions_of_the_exercises_run(whole, capsys):
     names = dict(whole)
     for block in blocks:
         exec(compile(block, "exercises", "exec"), names)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     assert "✓ ∂S/∂x with stride 2" in capsys.readouterr().out

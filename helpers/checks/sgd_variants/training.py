@@ -92,10 +92,10 @@ _START = np.array([0.5, -1.0, 2.0, 0.25])
 class Run:
     """One call of the answer, and the reference for it."""
 
-    def __init__(self, answer: Callable, count: int, size: int, seed: int):
+    def __init__(self, answer: Callable, count: int, size: int, seed: int, unused: int = 0):
         self.examples = examples(count, seed)
-        order = np.random.default_rng(seed).permutation(count)
-        self.batches = [order[first : first + size] for first in range(0, count, size)]
+        order = np.random.default_rng(seed).permutation(count)[: count - unused]
+        self.batches = [order[first : first + size] for first in range(0, len(order), size)]
         self.sizes = np.array([len(batch) for batch in self.batches])
         self.given = (
             f"{count} images, {len(self.batches)} batches of {size}, the last {self.sizes[-1]}"
@@ -305,6 +305,7 @@ def _(answer: Callable) -> None:
 def _(answer: Callable) -> None:
     for seed, (count, size) in enumerate(_CASES):
         Run(answer, count, size, seed).expect_mean()
+    Run(answer, 16, 4, 3, unused=4).expect_mean()  # batches of a part of the examples
 
 
 @train_epoch.part("batches of one image; the examples stay as they are")
