@@ -55,7 +55,7 @@ class Product:
     def param(self) -> dict[str, np.ndarray]:
         """Return `w` `[num, d]` and `b` `[num]`."""
         w = numbers((self.num, len(self.x)), seed=3, dtype=self.dtype)
-        b = numbers((self.num,), seed=4, lowest=0.5, dtype=self.dtype)
+        b = numbers((self.num,), seed=4, lowest=0.5, dtype=self.dtype) ** 2
         return {"w": w, "b": b if self.biased else 0 * b}
 
     def forward_arguments(self) -> dict[str, object]:
@@ -90,7 +90,7 @@ class Product:
         yield "the bias is added twice", right + b[:, np.newaxis]
         yield "the mean of the biases is added to every unit", wx + b.mean()
         yield "the first bias is added to every unit", wx + b[0]
-        if self.num == x.shape[1]:
+        if x.shape[1] in (1, self.num):
             yield "b runs along the batch; each number of b belongs to a row of Wx", wx + b
         if self.num == len(x):
             yield "W is transposed", w.T @ x + b[:, np.newaxis]
@@ -143,14 +143,17 @@ def _(answer: Callable) -> None:
 @inner_product_forward.part("the sizes of the output")
 def _(answer: Callable) -> None:
     name = inner_product_forward.name
-    for product in (Product((2, 3, 2, 1), num=5, biased=False), Product((1, 2, 2, 1), num=1)):
+    for product in (
+        Product((2, 3, 2, 1), num=5, biased=False),
+        Product((1, 2, 2, 1), num=1, biased=False),
+    ):
         result = _forward(answer, product)
         expect_sizes(name, str(product), result, np.empty((1, product.num, 1, 1)))
 
 
 @inner_product_forward.part("the arguments are left as they were")
 def _(answer: Callable) -> None:
-    name, product = inner_product_forward.name, Product((2, 3, 2, 1), num=5)
+    name, product = inner_product_forward.name, Product((2, 3, 2, 1), num=5, biased=False)
     result = call_and_compare(name, str(product), answer, product.forward_arguments())
     data, mistakes = data_of(name, result), product.forward_mistakes()
     expect(f"{name}, data", str(product), data, product.outputs(), mistakes)
@@ -265,8 +268,8 @@ def _expect_gradient(product: Product, result: object, which: str) -> None:
 
 def _expect_in_all(answer: Callable, which: str) -> None:
     for product in (
-        Product((1, 3, 1, 1), num=2),
         Product((2, 3, 2, 4), num=5),
+        Product((1, 3, 1, 1), num=2),
         Product((1, 7, 1, 3), num=2, dtype=np.float32),
         Product((1, 4, 1, 4), num=4),
     ):

@@ -108,7 +108,7 @@ def all_maxima(window: np.ndarray) -> np.ndarray:
 
 # What each part tries: windows and strides, and the images' shape where it matters.
 _SIDE_BY_SIDE = [((1, 4, 4, 1), 2, 2), ((1, 6, 6, 1), 2, 2)]
-_OVERLAPPING = [((1, 3, 3, 1), 2, 1), ((1, 5, 5, 1), 3, 2), ((1, 6, 6, 1), 4, 1)]
+_OVERLAPPING = [((1, 7, 7, 1), 3, 1), ((1, 5, 5, 1), 3, 2), ((1, 4, 4, 1), 2, 1)]
 _OTHERS = [((1, 5, 5, 1), 2, 3), ((1, 9, 9, 1), 3, 3), ((1, 5, 5, 1), 1, 2)]
 _SEVERAL = [((3, 4, 6, 2), 2, 2), ((2, 6, 2, 5), 2, 2), ((4, 2, 8, 3), 2, 2)]
 
@@ -257,6 +257,11 @@ def _values(window: np.ndarray) -> np.ndarray:
 
 
 _SHARES: dict[str, Share] = {
+    "the search for the maximum starts from 0, so windows of negative pixels get no gradient": (
+        lambda w: first_maximum(w) * (w > 0)
+    ),
+    "the search for the maximum starts from 0, so windows of negative pixels give theirs to the "
+    "first": lambda w: first_maximum(np.maximum(w, 0)),
     "every pixel that attains the maximum gets the whole gradient of its window; it has to be "
     "given once, to one of them or in shares": all_maxima,
     "the gradient is spread evenly over the window, as for average pooling": _even,
@@ -269,11 +274,6 @@ _SHARES: dict[str, Share] = {
     "the gradient is divided by k², as for average pooling": lambda w: (
         first_maximum(w) / (w.shape[1] * w.shape[2])
     ),
-    "the search for the maximum starts from 0, so windows of negative pixels get no gradient": (
-        lambda w: first_maximum(w) * (w > 0)
-    ),
-    "the search for the maximum starts from 0, so windows of negative pixels give theirs to the "
-    "first": lambda w: first_maximum(np.maximum(w, 0)),
 }
 
 
@@ -327,17 +327,16 @@ def _backward_mistakes(pooling: Pooling) -> Iterator[Mistake]:
         yield words, flat(other.backward(first_maximum, part))
     yield from miswritten(right)
     for words, maps in misread(pooling.maps):
-        if maps.shape == pooling.maps.shape:
-            wrong = Pooling(maps, pooling.k, pooling.stride)
-            yield words, flat(wrong.backward(first_maximum, diff))
-            for also, value in miswritten(wrong.backward(first_maximum, diff)):
-                yield f"{words}; and {also}", value
+        wrong = Pooling(maps, pooling.k, pooling.stride).backward(first_maximum, diff)
+        yield words, flat(wrong)
+        for also, value in miswritten(wrong):
+            yield f"{words}; and {also}", value
     for words, wrong in misread(diff):
         yield f"diff: {words}", flat(pooling.backward(first_maximum, wrong))
-        for also, maps in misread(pooling.maps):
+        for _, maps in misread(pooling.maps):
             both = Pooling(maps, pooling.k, pooling.stride).backward(first_maximum, wrong)
             yield words, flat(both)
-            for _, value in miswritten(both):
+            for also, value in miswritten(both):
                 yield f"{words}; and {also}", value
     for axis, what in ((0, "channel"), (3, "image")):
         index = (slice(None),) * axis + (0,)

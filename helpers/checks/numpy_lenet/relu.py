@@ -25,6 +25,7 @@ _SHAPES = ((1, 3, 4, 1), (2, 3, 5, 4))
 
 # Of numbers x: what is done wrong, and what it gives.
 _INSTEAD: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "nothing but zeros came": np.zeros_like,
     "negative numbers pass as they are: nothing is done": lambda x: x,
     "the absolute value is taken; negative numbers should become 0": np.abs,
     "it is a leaky ReLU of slope 0.01; negative numbers should become 0": lambda x: np.where(
@@ -113,6 +114,7 @@ def _(answer: Callable) -> None:
 def _backward_mistakes(maps: np.ndarray, diff: np.ndarray) -> Iterator[Mistake]:
     mask = maps > 0
     for words, value in {
+        "nothing but zeros came": np.zeros_like(diff),
         "the whole gradient passes; where the input was negative it has to be 0": diff,
         "the sign of the gradient decides what passes; the sign of the input should": (
             np.maximum(diff, 0)
