@@ -8,7 +8,7 @@ runs of `width · batch` neighbouring numbers, which is what makes NumPy fast he
 All functions keep the number type of their arguments: float32 to train, float64 to check.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 
 import numpy as np
@@ -143,16 +143,32 @@ def col2im(
     channels, height, width, batch = input_shape
     size = output_size((height, width), kernel_size, stride, padding, "col2im")
     k_h, k_w = pair(kernel_size)
-    p_h, p_w = pair(padding)
     shape = (channels * k_h * k_w, size[0] * size[1] * batch)
     _require(columns.shape == shape, "col2im", f"needs columns {shape}, got {columns.shape}")
-    columns = columns.reshape(channels, k_h, k_w, *size, batch)
-    (s_h, s_w), (out_height, out_width) = pair(stride), size
+    window_rows = columns.reshape(channels, k_h, k_w, *size, batch).swapaxes(0, 1)
+    return _add_rows(window_rows, input_shape, (k_h, k_w), stride, padding, columns.dtype)
+
+
+def _add_rows(
+    window_rows: Iterable[np.ndarray],
+    input_shape: Sequence[int],
+    kernel_size: Size,
+    stride: Size,
+    padding: Size,
+    dtype: np.dtype,
+) -> np.ndarray:
+    """Add the windows back into images, from one row of all the windows after the other.
+
+    Each of the `k_h` rows is `[channels, k_w, out_height, out_width, batch]`.
+    """
+    (k_h, k_w), (s_h, s_w), (p_h, p_w) = pair(kernel_size), pair(stride), pair(padding)
+    out_height, out_width = output_size(input_shape[1:3], kernel_size, stride, padding)
+    channels, height, width, batch = input_shape
     # First down, then across: k_h + k_w additions of arrays instead of k_h · k_w.
-    summed_down = np.zeros((channels, k_w, height + 2 * p_h, out_width, batch), columns.dtype)
-    for position, rows in enumerate(_slices(k_h, s_h, out_height)):
-        summed_down[:, :, rows] += columns[:, position]
-    images = np.zeros((channels, height + 2 * p_h, width + 2 * p_w, batch), columns.dtype)
+    summed_down = np.zeros((channels, k_w, height + 2 * p_h, out_width, batch), dtype)
+    for rows, window_row in zip(_slices(k_h, s_h, out_height), window_rows, strict=True):
+        summed_down[:, :, rows] += window_row
+    images = np.zeros((channels, height + 2 * p_h, width + 2 * p_w, batch), dtype)
     for position, cols in enumerate(_slices(k_w, s_w, out_width)):
         images[:, :, cols] += summed_down[:, position]
     return crop(images, padding)
@@ -205,17 +221,24 @@ def convolution_backward_images(
 ) -> np.ndarray:
     """Return the loss's derivative by the images, of shape `input_shape`, from that by the outputs.
 
-    The product `weights.T @ d_outputs` holds a derivative for every pixel of every window;
-    `col2im` adds those that belong to the same pixel.
+    The product `weights.T @ d_outputs` holds a derivative for every pixel of every window, and
+    those that belong to the same pixel of an image are added up, as `col2im` does. It is computed
+    for one row of the windows at a time: what is added is then still in the processor's cache.
     """
-    filters, _, k_h, k_w = weights.shape
+    filters, channels, k_h, k_w = weights.shape
+    size = output_size(input_shape[1:3], (k_h, k_w), stride, padding, "convolution")
+    needed = (filters, *size, input_shape[3])
     _require(
-        d_outputs.ndim == 4 and d_outputs.shape[0] == filters,
+        d_outputs.shape == needed,
         "convolution",
-        f"d_outputs must be [{filters}, height, width, batch], got the shape {d_outputs.shape}",
+        f"d_outputs must be [filters, height, width, batch], {needed}; got {d_outputs.shape}",
     )
-    columns = weights.reshape(filters, -1).T @ d_outputs.reshape(filters, -1)
-    return col2im(columns, input_shape, (k_h, k_w), stride, padding)
+    d_matrix = d_outputs.reshape(filters, -1)
+    window_rows = (
+        (weights[:, :, row].reshape(filters, -1).T @ d_matrix).reshape(channels, k_w, *needed[1:])
+        for row in range(k_h)
+    )
+    return _add_rows(window_rows, input_shape, (k_h, k_w), stride, padding, d_outputs.dtype)
 
 
 def convolution_backward(
