@@ -170,6 +170,7 @@ def _forward_mistakes(case: Convolution) -> Iterator[Mistake]:
     channels = "the channels of the image are not summed"
     yield channels, np.stack(single)
     yield channels, np.stack(single, axis=1)
+    yield channels, np.concatenate(single)
     yield "only the first channel of the image counts; all are summed", single[0]
     yield "only the last channel counts: the sum over channels starts anew", single[-1]
     yield "the mean over the channels is taken; they are summed", right / len(case.images)
@@ -429,17 +430,24 @@ def _layer_given(case: Convolution) -> str:
     )
 
 
+def _layer_b(case: Convolution) -> np.ndarray:
+    return numbers((len(case.w),), seed=5, dtype=case.w.dtype)
+
+
+def _layer_outputs(case: Convolution) -> np.ndarray:
+    return case.forward() + _layer_b(case)[:, np.newaxis, np.newaxis, np.newaxis]
+
+
 def _layer_arguments(case: Convolution) -> dict[str, object]:
     """Return output, with the columns that the forward pass keeps, input, layer and param."""
     num, k, dtype = len(case.w), case.k, case.w.dtype
-    b = numbers((num,), seed=5, dtype=dtype)
-    outputs = (case.forward() + b[:, np.newaxis, np.newaxis, np.newaxis]).astype(dtype)
+    outputs = _layer_outputs(case).astype(dtype)
     columns = numpy_layers.im2col(case.images, k, case.stride, case.padding)
     return {
         "output": structure(outputs, case.d_outputs) | {"columns": columns},
         "input": structure(case.images),
         "layer": {"type": "CONV", "num": num, "k": k, "stride": case.stride, "pad": case.padding},
-        "param": {"w": case.w.reshape(num, -1), "b": b},
+        "param": {"w": case.w.reshape(num, -1), "b": _layer_b(case)},
     }
 
 
@@ -490,7 +498,7 @@ def _layer_w_mistakes(case: Convolution) -> Iterator[Mistake]:
         _matrix(case.d_w(mixed)),
     )
     yield "weight decay or w is added; that belongs to sgd_momentum", _matrix(right + case.w)
-    outputs = case.forward()
+    outputs = _layer_outputs(case)
     yield "output['data'] is used in place of output['diff']", _matrix(case.d_w(outputs))
     yield from ((words, _matrix(other.d_w())) for words, other in _other_layers(case))
 
@@ -550,7 +558,7 @@ def _layer_b_mistakes(case: Convolution) -> Iterator[Mistake]:
         yield f"output['diff']: {words}", wrong.sum(axis=(1, 2, 3))
     yield (
         "output['data'] is used in place of output['diff']",
-        (case.forward() + numbers((num,), seed=5)[:, None, None, None]).sum(axis=(1, 2, 3)),
+        _layer_outputs(case).sum(axis=(1, 2, 3)),
     )
 
 
@@ -588,7 +596,7 @@ def _layer_input_mistakes(case: Convolution) -> Iterator[Mistake]:
         yield "w has to be transposed", flat(case.d_images(transposed))
     yield (
         "output['data'] is used in place of output['diff']",
-        (flat(case.d_images(d_outputs=case.forward()))),
+        (flat(case.d_images(d_outputs=_layer_outputs(case)))),
     )
     first = np.repeat(right[..., :1], right.shape[3], axis=3)
     yield "all images get the gradient of the first", flat(first)

@@ -232,12 +232,13 @@ def _special(number: int) -> Iterator[tuple[str, object]]:
             "y2 is not under the fraction: the derivative of −ln y is −1/y": [0, -y[1], 0],
         },
         11: {
-            "that is the entry after the step; asked is the derivative": 1 - RATE * delta[0] * v[0],
-            "that is the step, rate times derivative; asked is the derivative": (
-                RATE * delta[0] * v[0]
-            ),
+            "that is the entry after the step; asked is the derivative": 1 - RATE * conv[11],
+            "that is the step, rate times derivative; asked is the derivative": (RATE * conv[11]),
             "the derivative by z is not yet multiplied by the input v1": delta[0],
-            "that is dJ/dW1(2,1): the first index is the row, the unit": delta[1] * v[0],
+            "the sign is wrong, or it is dJ/dW1(2,1): the first index is the row, the unit": delta[
+                1
+            ]
+            * v[0],
             "that is dJ/dW1(1,2): the second index is the input": delta[0] * v[1],
             "it is multiplied by W1(1,1) too, or by another input": delta[0] * v[2],
         },

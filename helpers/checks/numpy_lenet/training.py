@@ -32,8 +32,6 @@ class Rule:
     decay: Callable[[Mapping[str, float]], float] = lambda s: s["decay"]
     batch: Callable[[int], int] = lambda step: step
     steps: Callable[[int], int] = lambda max_iter: max_iter
-    # Of the θ before and after an update, the one that the next step goes on from.
-    history: Callable[[Parameters, Parameters], Parameters] = lambda old, new: new
     # Of the parameters before and after an update, those that the next step goes on from.
     kept: Callable[[Parameters, Parameters], Parameters] = lambda old, new: new
     at_start: bool = False  # the gradient is always computed at the first parameters
@@ -44,12 +42,8 @@ MISTAKES: dict[str, dict[str, object]] = {
     "the parameters are never updated: what sgd_momentum returns is not kept": {
         "kept": lambda old, new: old
     },
-    "the history starts anew in every step: param_winc is not kept, or made inside the loop": {
-        "history": lambda old, new: {
-            i: {n: np.zeros_like(v) for n, v in own.items()} for i, own in new.items()
-        }
-    },
-    "the history is never kept: param_winc stays as it was": {"history": lambda old, new: old},
+    "momentum has no effect: settings['mu'] is not used, or the history starts anew in every step "
+    "(param_winc is not kept, or made inside the loop)": {"mu": lambda s: 0.0},
     "the learning rate does not fall: get_lr needs the step": {"rate": lambda s, t: s["epsilon"]},
     "the learning rate falls one step too early: steps count from 0": {
         "rate": lambda s, t: s["epsilon"] / (1 + s["gamma"] * (t + 1)) ** s["power"]
@@ -74,7 +68,6 @@ MISTAKES: dict[str, dict[str, object]] = {
     },
     "the learning rate is 1": {"rate": lambda s, t: 1.0},
     "the sign of the learning rate is wrong": {"rate": lambda s, t: -s["epsilon"]},
-    "momentum is missing: settings['mu'] is not used": {"mu": lambda s: 0.0},
     "mu and decay are swapped": {"mu": lambda s: s["decay"], "decay": lambda s: s["mu"]},
     "weight decay is missing: settings['decay'] is not used": {"decay": lambda s: 0.0},
     "every step uses the first batch: next(batches) belongs inside the loop": {
@@ -147,7 +140,7 @@ class Exercise:
             new, theta = Update()(
                 rate, rate, rule.mu(settings), rule.decay(settings), params, winc, grad
             )
-            params, winc = rule.kept(params, new), rule.history(winc, theta)
+            params, winc = rule.kept(params, new), theta
         return params
 
 
@@ -159,7 +152,7 @@ def gradient(
     params: Parameters, x: np.ndarray, y: np.ndarray
 ) -> tuple[dict[str, float], Parameters]:
     """Return `cp` and `param_grad` of a cost that pulls every parameter to what x and y say."""
-    pull = np.tanh(x.sum() + 0.1 * x[0, 0] + 0.3 * y.sum())
+    pull = np.sin(5 * x[0, 0] + x[1, 2] + y @ np.arange(1.0, 1 + len(y)))
     cost, grad = 0.0, {}
     for i, own in params.items():
         grad[i] = {}
