@@ -602,7 +602,7 @@ def test_right_convolutions_pass(capsys):
 @pytest.mark.parametrize(
     "changes, hint, parts",
     [
-        ([("w[f, c, a, b]", "w[f, c, k - 1 - a, k - 1 - b]")], "turned round by 180°", 5),
+        ([("w[f, c, a, b]", "w[f, c, k - 1 - a, k - 1 - b]")], "rotated by 180°", 5),
         ([("w[f, c, a, b]", "w[f, c, b, a]")], "transposed", 5),
         ([("w[f, c, a, b]", "w[f, c, a, k - 1 - b]")], "mirrored", 5),
         ([("w[f, c, a, b]", "w[f, c, k - 1 - a, b]")], "upside down", 5),
@@ -698,7 +698,7 @@ def convolution_backward_loops(d_outputs, image, w):
         (LOOPS_BACK, [(D_IMAGE, D_IMAGE.replace("+=", "="))], "keeps the gradient of the last", 5),
         (LOOPS_BACK, [("return d_w, d_image", "return d_image, d_w")], "wrong order", 9),
         (LOOPS_BACK, [("return d_w, d_image", "return d_w")], "returned alone", 9),
-        (LOOPS_BACK, [("return d_w,", "return d_w[:, :, ::-1, ::-1],")], "turned round by 180°", 5),
+        (LOOPS_BACK, [("return d_w,", "return d_w[:, :, ::-1, ::-1],")], "rotated by 180°", 5),
         (LOOPS_BACK, [("return d_w,", "return d_w.swapaxes(2, 3),")], "transposed", 5),
         (LOOPS_BACK, [("return d_w,", "return d_w.swapaxes(0, 1),")], "filters and channels", None),
         (LOOPS_BACK, [("return d_w,", "return d_w / d_outputs[0].size,")],
@@ -810,7 +810,7 @@ def test_right_convolution_layers_pass(changes, capsys):
         ([(COLUMNS, 'columns = convnet.im2col_conv(input, layer | {"pad": 0})')],
          "", None),
         ([("param[\"w\"].T", "param[\"w\"].reshape(num, -1, k, k)[:, :, ::-1, ::-1]"
-           ".reshape(num, -1).T")], "turned round once too often", 4),
+           ".reshape(num, -1).T")], "rotated once too often", 4),
         ([("param[\"w\"].T", "param[\"w\"].reshape(num, k, k, -1).transpose(0, 3, 1, 2)"
            ".reshape(num, -1).T")], "channel last", None),
         ([(COL2IM, COL2IM + "; input_od[...] = input_od[:, [0]]")],
@@ -1067,7 +1067,7 @@ def test_right_toy_answers_pass(changes, capsys):
         (9, 0.070096, "base 2"),
         (9, -0.048587, "minus sign"),
         (9, 0.047426, "1 - y2"),
-        (10, (0.047426, -0.047426, 0), "derivative by the scores"),
+        (10, (0.047426, -0.047426, 0), "with respect to the scores"),
         (10, (0, 1.049787, 0), "sign is wrong"),
         (10, -1.049787, "only the entry of the label"),
         (10, (0.952574, 0.047426, 0), ""),
@@ -1101,7 +1101,7 @@ def test_wrong_toy_answers_are_named(number, value, hint):
 @pytest.mark.parametrize(
     "pieces, numbers, hint",
     [
-        ({"filters": toy._FILTERS[:, ::-1, ::-1]}, {7}, "turned round by 180°"),
+        ({"filters": toy._FILTERS[:, ::-1, ::-1]}, {7}, "rotated by 180°"),
         ({"vectorise": lambda m: m.swapaxes(1, 2).ravel()}, {7}, "column by column"),
         ({"vectorise": lambda m: m.transpose(1, 2, 0).ravel()}, {7}, "pixel by pixel"),
         ({"pool": np.mean, "share": toy.evenly}, {6, 7}, "the mean of each window"),
@@ -1125,8 +1125,10 @@ def test_toy_answers_that_are_missing_cost_their_points_only(capsys):
         "question 7: entry 2 of the ReLU's output: there is no answer yet"
         in capsys.readouterr().out
     )
-    blank = checks.score(numpy_lenet.toy_answers, lambda: dict.fromkeys(range(1, 13)))
-    assert blank.passed == 0
+    for nothing in (None, ...):
+        blank = dict.fromkeys(range(1, 13), nothing)
+        reasons = checks.score(numpy_lenet.toy_answers, lambda blank=blank: blank).reasons
+        assert len(reasons) == 12 and all("no answer yet" in reason for reason in reasons)
     assert checks.score(numpy_lenet.toy_answers, lambda: []).passed == 0
 
 
@@ -1431,6 +1433,14 @@ VALUES = (
     "(np.zeros((1, 1, 2, 2)), np.zeros((1, 4, 4)))",
     "{n: 0 for n in range(13)}",
     "a[0]",
+    "{**a[0]}",
+    "a[0]['data']",
+    "a[0]['diff']",
+    "(a[3], a[1]['data'])",
+    "({name: 0 * value for name, value in a[3].items()}, 0 * a[1]['data'])",
+    "(a[2], a[1])",
+    "(0 * a[2], 0 * a[1])",
+    "(a[4], a[5])",
     "a",
     "object()",
 )

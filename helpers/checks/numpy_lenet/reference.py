@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -55,8 +56,8 @@ def flat(maps: np.ndarray) -> np.ndarray:
 
 def call(name: str, given: str, answer: Callable, *arguments: object) -> object:
     """Return what the answer makes of copies of `arguments`."""
-    copies = copy.deepcopy(arguments)
-    return attempt(f"{name}, given {given},", lambda: answer(*copies), causes=_CAUSES)
+    action = partial(answer, *copy.deepcopy(arguments))
+    return attempt(f"{name}, given {given},", action, causes=_CAUSES)
 
 
 def call_and_compare(
@@ -64,8 +65,8 @@ def call_and_compare(
 ) -> object:
     """Do as `call` does, and raise `CheckError` if the answer changed one of its arguments."""
     copies = copy.deepcopy(dict(arguments))
-    action = attempt(f"{name}, given {given},", lambda: answer(*copies.values()), causes=_CAUSES)
-    result = copy.deepcopy(action)
+    action = partial(answer, *copies.values())
+    result = attempt(f"{name}, given {given},", action, causes=_CAUSES)
     for path, before, after in _leaves(arguments, copies):
         if not _equal(before, after):
             raise CheckError(
