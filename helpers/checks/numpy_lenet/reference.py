@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -38,6 +38,11 @@ def numbers(
     shape: tuple[int, ...], seed: int, lowest: float = -1.0, dtype: type = np.float64
 ) -> np.ndarray:
     """Return numbers from `lowest` to `lowest + 2` in random order, all different and none zero."""
+    return _numbers(shape, seed, lowest, dtype).copy()
+
+
+@cache  # to seed a generator takes longer than all else here
+def _numbers(shape: tuple[int, ...], seed: int, lowest: float, dtype: type) -> np.ndarray:
     count = int(np.prod(shape))
     order = np.random.default_rng(seed).permutation(count)
     return (lowest + 2 * (order + 0.3) / count).reshape(shape).astype(dtype)
