@@ -1255,6 +1255,20 @@ def test_wrong_shifts_are_named(changes, hint, parts):
         assert checks.score(check, written(SHIFTS, *changes)).passed < 7
 
 
+def test_channels_that_move_apart_are_named():
+    source = """
+    def random_shifts(images, shift, rng):
+        moved = np.zeros_like(images)
+        for c, n in np.ndindex(images.shape[0], images.shape[3]):
+            top, left = rng.integers(0, 2 * shift + 1, 2)
+            padded = np.pad(images[c, :, :, n], shift)
+            height, width = images.shape[1:3]
+            moved[c, :, :, n] = padded[top : top + height, left : left + width]
+        return moved
+    """
+    fails(numpy_lenet.random_shifts, source, [], "channels of one image move apart")
+
+
 # --- the training loop
 
 TRAIN = """

@@ -313,10 +313,12 @@ def _(answer: Callable) -> None:
 def _(answer: Callable) -> None:
     names = ("w_rate", "b_rate", "mu", "decay", "params", "param_winc", "param_grad")
 
+    given = "w and b of layer 2, with their θ and gradients"
+
     def compared(*values: object) -> tuple[Parameters, Parameters]:
         arguments = dict(zip(names, values, strict=True))
-        result = call_and_compare("sgd_momentum", "any arguments", answer, arguments)
-        return _require_form(result, arguments["params"], "any arguments")
+        result = call_and_compare("sgd_momentum", given, answer, arguments)
+        return _require_form(result, arguments["params"], given)
 
     case = Case(mu=0.0)
     ((got, right),) = zip(case.follow(compared), case.follow(Rule()), strict=True)
