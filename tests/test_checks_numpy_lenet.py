@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from helpers import checks, convnet, numpy_layers
-from helpers.checks import CheckError, numpy_lenet
+from helpers.checks import CheckError, NotWrittenYet, numpy_lenet
+from helpers.checks.numpy_lenet import toy, updates
 
 # What NumPy warns of in some of the planted answers.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -207,7 +208,7 @@ def test_right_relu_passes(changes, capsys):
         ("np.minimum(x, 0)", "the smaller", 4),
         ("np.maximum(-x, 0)", "larger of -x", 4),
         ("np.maximum(x, 1)", "x and 1", 4),
-        ("x * (x > 1)", "between 0 and 1", None),
+        ("x * (x > 1)", "nothing but zeros", 4),
         ("1 / (1 + np.exp(-x))", "a sigmoid", 4),
         ("np.tanh(x)", "tanh", 4),
         ("np.log1p(np.exp(x))", "softplus", 4),
@@ -601,7 +602,7 @@ def test_right_convolutions_pass(capsys):
 @pytest.mark.parametrize(
     "changes, hint, parts",
     [
-        ([("w[f, c, a, b]", "w[f, c, k - 1 - a, k - 1 - b]")], "turned round by 180°", 5),
+        ([("w[f, c, a, b]", "w[f, c, k - 1 - a, k - 1 - b]")], "rotated by 180°", 5),
         ([("w[f, c, a, b]", "w[f, c, b, a]")], "transposed", 5),
         ([("w[f, c, a, b]", "w[f, c, a, k - 1 - b]")], "mirrored", 5),
         ([("w[f, c, a, b]", "w[f, c, k - 1 - a, b]")], "upside down", 5),
@@ -697,10 +698,11 @@ def convolution_backward_loops(d_outputs, image, w):
         (LOOPS_BACK, [(D_IMAGE, D_IMAGE.replace("+=", "="))], "keeps the gradient of the last", 5),
         (LOOPS_BACK, [("return d_w, d_image", "return d_image, d_w")], "wrong order", 9),
         (LOOPS_BACK, [("return d_w, d_image", "return d_w")], "returned alone", 9),
-        (LOOPS_BACK, [("return d_w,", "return d_w[:, :, ::-1, ::-1],")], "turned round by 180°", 5),
+        (LOOPS_BACK, [("return d_w,", "return d_w[:, :, ::-1, ::-1],")], "rotated by 180°", 5),
         (LOOPS_BACK, [("return d_w,", "return d_w.swapaxes(2, 3),")], "transposed", 5),
         (LOOPS_BACK, [("return d_w,", "return d_w.swapaxes(0, 1),")], "filters and channels", None),
-        (LOOPS_BACK, [("return d_w,", "return d_w / d_outputs[0].size,")], "mean over the places", 5),
+        (LOOPS_BACK, [("return d_w,", "return d_w / d_outputs[0].size,")],
+         "mean over the places", 5),
         (LOOPS_BACK, [("return d_w,", "return -d_w,")], "the sign is wrong", 5),
         (LOOPS_BACK, [("return d_w,", "return d_w * 0,")], "nothing but zeros|stay at zero", 5),
         (LOOPS_BACK, [("return d_w, d_image", "return d_w, -d_image")], "the sign is wrong", 5),
@@ -808,7 +810,7 @@ def test_right_convolution_layers_pass(changes, capsys):
         ([(COLUMNS, 'columns = convnet.im2col_conv(input, layer | {"pad": 0})')],
          "", None),
         ([("param[\"w\"].T", "param[\"w\"].reshape(num, -1, k, k)[:, :, ::-1, ::-1]"
-           ".reshape(num, -1).T")], "turned round once too often", 4),
+           ".reshape(num, -1).T")], "rotated once too often", 4),
         ([("param[\"w\"].T", "param[\"w\"].reshape(num, k, k, -1).transpose(0, 3, 1, 2)"
            ".reshape(num, -1).T")], "channel last", None),
         ([(COL2IM, COL2IM + "; input_od[...] = input_od[:, [0]]")],
@@ -867,3 +869,641 @@ def test_a_stride_or_a_padding_that_is_ignored_costs_its_parts():
     fails(check, source, corner, "cut off at one side only", 1)
     whole = [("[:, p : p + height, p : p + width]", "")]
     fails(check, source, whole, "border is not cut off", 1)
+
+
+# --- the update rule
+
+SGD = """
+def sgd_momentum(w_rate, b_rate, mu, decay, params, param_winc, param_grad):
+    new_params, new_winc = {}, {}
+    for i in params:
+        w, b = params[i]["w"], params[i]["b"]
+        d_w = param_grad[i]["w"] + decay * w
+        d_b = param_grad[i]["b"]
+        theta_w = mu * param_winc[i]["w"] + w_rate * d_w
+        theta_b = mu * param_winc[i]["b"] + b_rate * d_b
+        new_params[i] = {"w": w - theta_w, "b": b - theta_b}
+        new_winc[i] = {"w": theta_w, "b": theta_b}
+    return new_params, new_winc
+"""
+SGD_COPIES = """
+def sgd_momentum(w_rate, b_rate, mu, decay, params, param_winc, param_grad):
+    import copy
+    params, param_winc = copy.deepcopy(params), copy.deepcopy(param_winc)
+    for i, grad in param_grad.items():
+        for name, rate, own in (("w", w_rate, decay), ("b", b_rate, 0)):
+            param_winc[i][name] *= mu
+            param_winc[i][name] += rate * (grad[name] + own * params[i][name])
+            params[i][name] -= param_winc[i][name]
+    return [params, param_winc]
+"""
+THETAS = [
+    'theta_w = mu * param_winc[i]["w"] + w_rate * d_w',
+    'theta_b = mu * param_winc[i]["b"] + b_rate * d_b',
+]
+STEP = '{"w": w - theta_w, "b": b - theta_b}'
+
+
+def both(old: str, new: str) -> Changes:
+    """Return a change of the two lines of θ: `old` and `new` are written with w."""
+    pairs = (("w_rate", "b_rate"), ("d_w", "d_b"), ("theta_w", "theta_b"), ('"w"', '"b"'))
+    for_b = [old, new]
+    for a, b in pairs:
+        for_b = [text.replace(a, b) for text in for_b]
+    return [(old, new), tuple(for_b)] if for_b[0] != old else [(old, new)]
+
+
+@pytest.mark.parametrize("source", [SGD, SGD_COPIES])
+def test_right_updates_pass(source, capsys):
+    passes(numpy_lenet.sgd_momentum, written(source), capsys)
+
+
+@pytest.mark.parametrize(
+    "changes, hint, parts",
+    [
+        ([(" + decay * w", "")], "weight decay is missing", 1),
+        ([('d_b = param_grad[i]["b"]', 'd_b = param_grad[i]["b"] + decay * b')],
+         "acts on the biases too", 1),
+        ([("+ decay * w", "- decay * w")], "decay has the wrong sign", 1),
+        ([("+ decay * w", "+ decay / 2 * w")], "λ/2 · w", 1),
+        ([("+ decay * w", "+ 2 * decay * w")], "2λ · w", 1),
+        ([(" + decay * w", ""), ('"w": w - theta_w', '"w": w - theta_w - w_rate * decay * w')],
+         "beside θ; it belongs", 1),
+        ([(" + decay * w", ""), ('"w": w - theta_w', '"w": w - theta_w - decay * w')],
+         "without the rate", 1),
+        ([(" + decay * w", ""), ('"w": w - theta_w', '"w": (w - theta_w) * (1 - w_rate * decay)')],
+         "from the new w", 1),
+        ([("w_rate * d_w", "b_rate * d_w"), ("b_rate * d_b", "w_rate * d_b")], "swapped", 1),
+        ([("b_rate * d_b", "w_rate * d_b")], "w_rate is used for b too", 1),
+        ([("w_rate * d_w", "b_rate * d_w")], "b_rate is used for w too", 1),
+        ([("w_rate * d_w", "d_w"), ("b_rate * d_b", "d_b")], "rate is not used", 7),
+        (both('mu * param_winc[i]["w"] + ', ""), "momentum is missing", 2),
+        (both('mu * param_winc[i]["w"]', 'param_winc[i]["w"]'), "μ is not used", 2),
+        (both(" + w_rate * d_w", " + d_w") + [(STEP, '{"w": w - w_rate * theta_w, '
+         '"b": b - b_rate * theta_b}')], "outside θ, as in PyTorch", 7),
+        (both(" + w_rate * d_w", " + (1 - mu) * w_rate * d_w"), "dampening", 3),
+        ([(STEP, '{"w": w - mu * theta_w - w_rate * d_w, "b": b - mu * theta_b - b_rate * d_b}')],
+         "Nesterov", 3),
+        (both('mu * param_winc[i]["w"] + w_rate * d_w', 'w_rate * (mu * param_winc[i]["w"] + d_w)'),
+         "rate multiplies the old θ too", 2),
+        ([(STEP, '{"w": w + theta_w, "b": b + theta_b}')], "sign of the update is wrong", 7),
+        (both('["w"] + w_rate * d_w', '["w"] - w_rate * d_w')
+         + [(STEP, '{"w": w + theta_w, "b": b + theta_b}')], "θ has the sign of the update", 7),
+        (both('mu * param_winc[i]["w"] + w_rate', '-mu * param_winc[i]["w"] + w_rate'),
+         "history is subtracted", 2),
+        ([(STEP, '{"w": w - param_winc[i]["w"], "b": b - param_winc[i]["b"]}')],
+         "returned as they came", 7),
+        ([(STEP, '{"w": w - w_rate * d_w, "b": b - b_rate * d_b}')],
+         "only α · gradient is taken off", 2),
+        ([('{"w": theta_w, "b": theta_b}', "param_winc[i]")], "the old θ is returned", 7),
+        ([(STEP, "params[i]")], "returned as they came", 7),
+        ([("return new_params, new_winc", "return params, param_winc")], "nothing is updated", 7),
+        ([("return new_params, new_winc", "return new_winc, new_params")], "wrong order", 7),
+        ([("return new_params, new_winc", "return new_params")], "only params is returned", 7),
+        ([("for i in params", "for i in range(1, len(params) + 1)")], "", None),
+        ([("for i in params", "for i in [2]")], "layers are the keys of params", 1),
+        ([('"w": w - theta_w, "b": b - theta_b', '"w": w - theta_w')], "both w and b", 7),
+        ([('"w": w - theta_w, "b": b - theta_b', '"w": w - theta_w, "b": b')], "", None),
+        ([('theta_w = mu * param_winc[i]["w"] + w_rate * d_w',
+           'theta_w = param_winc[i]["w"]; theta_w *= mu; theta_w += w_rate * d_w')],
+         "changed in place", 1),
+        ([(STEP, STEP + '; w -= theta_w')], "changed in place", 1),
+        ([("new_params, new_winc = {}, {}", "new_params, new_winc = params, param_winc")],
+         "changed in place", 1),
+        ([('d_w = param_grad[i]["w"] + decay * w', 'd_w = param_grad[i]["w"]; d_w += decay * w')],
+         "", None),
+        ([("new_winc[i] = {", "param_grad[i]['w'] *= 2; new_winc[i] = {")], "changed in place", 1),
+    ],
+)  # fmt: skip
+def test_wrong_updates_are_named(changes, hint, parts):
+    check = numpy_lenet.sgd_momentum
+    if hint:
+        fails(check, SGD, changes, hint, parts)
+    else:
+        assert checks.score(check, written(SGD, *changes)).passed < 7
+
+
+def test_a_velocity_changed_in_place_costs_one_part():
+    source = SGD_COPIES.replace("copy.deepcopy(param_winc)", "param_winc")
+    fails(numpy_lenet.sgd_momentum, source, [], r"changed in place", 1)
+
+
+def test_every_mistake_of_the_update_shows():
+    cases = [
+        updates.Case(rates=((0.2, 0.3), (0.1, 0.2)), decay=0.3, at_rest=False, keys=(2, 5)),
+        updates.Case(mu=0.0, decay=0.3),
+    ]
+    for words, pieces in updates.MISTAKES.items():
+        wrong = updates.replace(updates.Rule(), **pieces)
+        with pytest.raises(CheckError) as caught:
+            for case in cases:
+                for got, right in zip(case.follow(wrong), case.follow(updates.Rule()), strict=True):
+                    updates._expect_step(str(case), got, right, iter([(words, got)]))
+        assert caught.value.hint == words
+
+
+# --- the toy network
+
+RIGHT_TOY = {
+    1: (3, 3),
+    2: (2, 2),
+    3: 3,
+    4: 3,
+    5: 4,
+    6: 7,
+    7: 39,
+    8: 0.952574,
+    9: 0.048587,
+    10: (0, -1.049787, 0),
+    11: 0.379407,
+    12: -0.094852,
+}
+
+
+def answering(**changes):
+    """Return an answer with some questions, `q5=…`, answered otherwise."""
+    answers = RIGHT_TOY | {int(number[1:]): value for number, value in changes.items()}
+    return lambda: answers
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"q12": 0.047426},
+        {"q12": -0.023713},
+        {"q8": 0.95257, "q9": 0.04859, "q11": 0.37941, "q12": -0.09485},
+        {"q1": [3, 3], "q2": np.array([2, 2]), "q10": np.array([[0.0], [-1.04979], [0.0]])},
+        {"q3": 3.0, "q7": np.float64(39), "q10": [0.0, -1.0498, 0.0]},
+    ],
+)
+def test_right_toy_answers_pass(changes, capsys):
+    passes(numpy_lenet.toy_answers, answering(**changes), capsys)
+
+
+@pytest.mark.parametrize(
+    "number, value, hint",
+    [
+        (1, (4, 4), "not padded"),
+        (1, 9, "not the number of entries"),
+        (1, (3, 3, 2), "without the channels"),
+        (2, (1, 1), "stride of 2"),
+        (3, 8, "inner product's input"),
+        (3, 2, "ReLU keeps all entries"),
+        (4, 1, "one probability for each class"),
+        (5, 0, r"entry \(1,1,1\)"),
+        (5, 11, r"entry \(2,2,2\)"),
+        (6, 11, r"entry \(2,1,2\)"),
+        (6, 14, r"entry \(1,2,1\)"),
+        (6, 8, r"entry \(1,1,1\)"),
+        (7, 36, "entry 1; indices start at 1"),
+        (7, 0, "entry 3; indices start at 1"),
+        (8, 0.047426, "entry 1"),
+        (8, 95.2574, "percentage"),
+        (8, 0.52, "without the exponential"),
+        (9, 3.048587, "class 1"),
+        (9, 39.0486, "class 3"),
+        (9, 0.021101, "base 10"),
+        (9, 0.070096, "base 2"),
+        (9, -0.048587, "minus sign"),
+        (9, 0.047426, "1 - y2"),
+        (10, (0.047426, -0.047426, 0), "with respect to the scores"),
+        (10, (0, 1.049787, 0), "sign is wrong"),
+        (10, -1.049787, "only the entry of the label"),
+        (10, (0.952574, 0.047426, 0), ""),
+        (10, (-21.0855, 0, 0), "class 1"),
+        (11, -0.379407, "sign is wrong"),
+        (11, 0.99620593, "after the step"),
+        (11, 0.00379407, "rate times derivative"),
+        (11, 0.047426, "not yet multiplied"),
+        (11, 0.663962, r"W1\(1,2\)"),
+        (11, 7.620593, ""),
+        (11, 0.0, ""),
+        (12, 0.094852, "sign is wrong"),
+        (12, 0.142278, "both get the whole gradient"),
+        (12, 1.000949, "after the step"),
+        (12, -0.000948518, "rate times derivative"),
+        (12, -0.189703, "tie is left out"),
+        (12, 0.379407, ""),
+    ],
+)
+def test_wrong_toy_answers_are_named(number, value, hint):
+    answer = answering(**{f"q{number}": value})
+    with pytest.raises(CheckError) as caught:
+        numpy_lenet.toy_answers(answer)
+    text = str(caught.value)
+    assert text.startswith(f"toy_answers, question {number}: ")
+    if hint:
+        assert re.search(f"Likely mistake: .*{hint}", text), text
+    assert checks.score(numpy_lenet.toy_answers, answer).passed == 11
+
+
+@pytest.mark.parametrize(
+    "pieces, numbers, hint",
+    [
+        ({"filters": toy._FILTERS[:, ::-1, ::-1]}, {7}, "rotated by 180°"),
+        ({"vectorise": lambda m: m.swapaxes(1, 2).ravel()}, {7}, "column by column"),
+        ({"vectorise": lambda m: m.transpose(1, 2, 0).ravel()}, {7}, "pixel by pixel"),
+        ({"pool": np.mean, "share": toy.evenly}, {6, 7}, "the mean of each window"),
+        ({"filters": toy._FILTERS[::-1]}, {7}, "filter 1 and filter 2 are swapped"),
+        ({"share": toy.every}, {12}, "both get the whole gradient"),
+    ],
+)
+def test_a_toy_network_with_a_mistake_is_recognised(pieces, numbers, hint):
+    answers = toy.replace(toy.Toy(), **pieces).answers()
+    score = checks.score(numpy_lenet.toy_answers, lambda: answers)
+    assert score.passed <= 12 - len(numbers)
+    for number in numbers:
+        reason = next(r for r in score.reasons if f"question {number}:" in r)
+        assert re.search(hint, reason), reason
+
+
+def test_toy_answers_that_are_missing_cost_their_points_only(capsys):
+    answers = {number: RIGHT_TOY[number] for number in range(1, 7)}
+    assert checks.graded(numpy_lenet.toy_answers, lambda: answers, 12) == 6
+    assert (
+        "question 7: entry 2 of the ReLU's output: there is no answer yet"
+        in capsys.readouterr().out
+    )
+    for nothing in (None, ...):
+        blank = dict.fromkeys(range(1, 13), nothing)
+        reasons = checks.score(numpy_lenet.toy_answers, lambda blank=blank: blank).reasons
+        assert len(reasons) == 12 and all("no answer yet" in reason for reason in reasons)
+    assert checks.score(numpy_lenet.toy_answers, lambda: []).passed == 0
+
+
+def test_the_toy_reference_is_what_the_given_network_computes():
+    image = convnet.as_structure(toy._IMAGE.reshape(1, 4, 4, 1))
+    param = {"w": toy._FILTERS.reshape(2, 4), "b": np.zeros(2)}
+    conv = convnet.conv_layer_forward(image, {"num": 2, "k": 2, "stride": 1, "pad": 0}, param)
+    pooled = written(POOL)(conv, {"k": 2, "stride": 1})
+    z = toy._W1 @ pooled["data"]
+    J, y, dJ_ds = convnet.softmax_loss(np.maximum(z, 0), np.array([1]))
+    pooled["diff"] = toy._W1.T @ (dJ_ds * (z > 0))
+    conv["diff"] = written(POOL_BACK)(pooled, conv, {"k": 2, "stride": 1})
+    layer = {"num": 2, "k": 2, "stride": 1, "pad": 0}
+    grad, _ = convnet.conv_layer_backward(conv, image, layer, param)
+    right = toy.Toy().answers()
+    assert np.allclose([right[9], right[8], right[12]], [J, y[1, 0], grad["w"][0, 0]])
+    assert np.isclose(right[11], dJ_ds[0, 0] * pooled["data"][0, 0])
+
+
+# --- random shifts
+
+SHIFTS = """
+def random_shifts(images, shift, rng):
+    channel, height, width, batch_size = images.shape
+    downs = rng.integers(-shift, shift + 1, size=batch_size)
+    acrosses = rng.integers(-shift, shift + 1, size=batch_size)
+    padded = numpy_layers.pad(images, shift)
+    moved = np.zeros_like(images)
+    for n in range(batch_size):
+        top, left = shift - downs[n], shift - acrosses[n]
+        moved[..., n] = padded[:, top : top + height, left : left + width, n]
+    return moved
+"""
+DOWNS = "downs = rng.integers(-shift, shift + 1, size=batch_size)"
+ACROSSES = "acrosses = rng.integers(-shift, shift + 1, size=batch_size)"
+PADDED = "numpy_layers.pad(images, shift)"
+NP_PAD = "np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)){})"
+
+
+def draws(new: str) -> Changes:
+    """Return changes that draw both moves with `new`."""
+    return [(DOWNS, f"downs = {new}"), (ACROSSES, f"acrosses = {new}")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        [(DOWNS, "downs, acrosses = rng.integers(-shift, shift + 1, (2, batch_size))"),
+         (ACROSSES, "")],
+        draws("np.array([rng.choice(range(-shift, shift + 1)) for _ in range(batch_size)])"),
+        draws("np.floor(rng.uniform(-shift, shift + 1, batch_size)).astype(int)"),
+        draws("rng.integers(-shift, shift, batch_size, endpoint=True)"),
+        draws("rng.permuted(np.tile(np.arange(-shift, shift + 1), (batch_size, 1)), axis=1)[:, 0]"),
+        [("shift - downs[n], shift - acrosses[n]", "shift + downs[n], shift + acrosses[n]")],
+    ],
+)  # fmt: skip
+def test_right_shifts_pass(changes, capsys):
+    passes(numpy_lenet.random_shifts, written(SHIFTS, *changes), capsys)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_right_shifts_pass_whatever_is_drawn(seed, monkeypatch):
+    """The thresholds leave room: eight other draws of the right answer pass as well."""
+    answer = written(SHIFTS)
+    shuffled = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda own=0: shuffled([seed, 99, own]))
+    for name, part in numpy_lenet.random_shifts.parts.items():
+        if "likely" in name or "across" in name or "own" in name:
+            part(answer)
+
+
+@pytest.mark.parametrize(
+    "changes, hint, parts",
+    [
+        ([("size=batch_size)", "size=1).repeat(batch_size)")], "one number is drawn", 1),
+        ([(ACROSSES, "acrosses = downs")], "are the same number", 1),
+        ([(ACROSSES, "acrosses = -downs")], "across is minus down", 1),
+        (draws("rng.integers(-shift, max(shift, 1 - shift), size=batch_size)"),
+         "upper end is left out", None),
+        (draws("rng.integers(min(1 - shift, 0), shift + 1, size=batch_size)"),
+         "lower end is left out", None),
+        (draws("rng.integers(0, shift + 1, size=batch_size)"), "one side only", None),
+        (draws("shift * rng.choice([-1, 1], size=batch_size)"), "0 never comes|whole shift", None),
+        (draws("shift * rng.choice([-1, 0, 1], size=batch_size)"), "whole shift or not at all", 1),
+        (draws("np.round(rng.uniform(-shift, shift, batch_size)).astype(int)"),
+         "ends come less often", 1),
+        (draws("np.round(rng.normal(0, shift / 2, batch_size)).clip(-shift, shift).astype(int)"),
+         "ends come less often", 1),
+        (draws("rng.uniform(-shift, shift, batch_size).astype(int)"), "as they came", None),
+        ([(DOWNS, "downs = np.zeros(batch_size, int)")], "never move in this", None),
+        ([(ACROSSES, "acrosses = np.zeros(batch_size, int)")], "never move in this", None),
+        (draws("np.zeros(batch_size, int)"), "no image has moved|as they came", 7),
+        ([("moved[..., n] = padded[:, top : top + height, left : left + width, n]",
+           "moved[..., n] = np.roll(images[..., n], (downs[n], acrosses[n]), (1, 2))")],
+         r"np\.roll", None),
+        ([(PADDED, NP_PAD.format(", mode='edge'"))], "border's pixels are repeated", None),
+        ([(PADDED, NP_PAD.format(", mode='reflect'"))], "border is mirrored", None),
+        ([(PADDED, NP_PAD.format(", constant_values=1"))], "1 comes in at the border", None),
+        ([("rng.integers(-shift, shift + 1,", "rng.integers(-2 * shift, 2 * shift + 1,"),
+          (PADDED, "numpy_layers.pad(images, 2 * shift)"),
+          ("shift - downs[n], shift - acrosses[n]",
+           "2 * shift - downs[n], 2 * shift - acrosses[n]")], "may be moved by", None),
+        ([("return moved", "return padded")], "padded images are returned", None),
+        ([("return moved", "images[...] = moved; return moved")], "changed in place", 1),
+        ([("return moved", "return images")], "as they came", 7),
+        (draws("np.random.randint(-shift, shift + 1, size=batch_size)"), "drawn from np.random", 1),
+        ([("channel, height", "rng = np.random.default_rng(0); channel, height")], "", None),
+        ([("channel, height", "import copy; rng = copy.deepcopy(rng); channel, height")], "", None),
+        ([("channel, height", "shift = min(shift, 2); channel, height")],
+         "", None),
+        ([("channel, height", "shift = 1; channel, height")], "", None),
+        ([("return moved", "return moved + 0.5 * (moved > 0)")], "values change", None),
+        ([("return moved", "return -moved")], "sign of the pixels", None),
+        ([("return moved", "return moved[..., ::-1]")], "reversed in their batch", None),
+        ([("return moved", "return moved[0]")], "", None),
+    ],
+)  # fmt: skip
+def test_wrong_shifts_are_named(changes, hint, parts):
+    check = numpy_lenet.random_shifts
+    if hint:
+        fails(check, SHIFTS, changes, hint, parts)
+    else:
+        assert checks.score(check, written(SHIFTS, *changes)).passed < 7
+
+
+def test_channels_that_move_apart_are_named():
+    source = """
+    def random_shifts(images, shift, rng):
+        moved = np.zeros_like(images)
+        for c, n in np.ndindex(images.shape[0], images.shape[3]):
+            top, left = rng.integers(0, 2 * shift + 1, 2)
+            padded = np.pad(images[c, :, :, n], shift)
+            height, width = images.shape[1:3]
+            moved[c, :, :, n] = padded[top : top + height, left : left + width]
+        return moved
+    """
+    fails(numpy_lenet.random_shifts, source, [], "channels of one image move apart")
+
+
+# --- the training loop
+
+TRAIN = """
+def train(params, gradient, batches, settings, max_iter, report):
+    zeros = np.zeros_like
+    winc = {i: {name: zeros(v) for name, v in own.items()} for i, own in params.items()}
+    mu, decay = settings["mu"], settings["decay"]
+    start = params
+    for step in range(max_iter):
+        x, y = next(batches)
+        cp, grad = gradient(params, x, y)
+        rate = convnet.get_lr(step, *(settings[n] for n in ("epsilon", "gamma", "power")))
+        params, winc = sgd_momentum(rate, rate, mu, decay, params, winc, grad)
+        report(step + 1, cp, params)
+    return params
+"""
+UPDATE = "params, winc = sgd_momentum(rate, rate, mu, decay, params, winc, grad)"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        [("for step in range(max_iter):\n        x, y = next(batches)",
+          "for step, (x, y) in zip(range(max_iter), batches):")],
+        [("for step in range(max_iter):", "step = -1\n    while (step := step + 1) < max_iter:")],
+        [("convnet.get_lr(step, *(settings[n] for n in (\"epsilon\", \"gamma\", \"power\")))",
+          "settings['epsilon'] / (1 + settings['gamma'] * step) ** settings['power']")],
+        [(UPDATE, UPDATE.replace("params, winc =", "params, new =") + "; winc = new")],
+    ],
+)  # fmt: skip
+def test_right_training_loops_pass(changes, capsys):
+    passes(numpy_lenet.train, written(TRAIN, *changes), capsys)
+
+
+@pytest.mark.parametrize(
+    "changes, hint, parts",
+    [
+        ([(UPDATE, UPDATE.replace("params, winc =", "new, winc ="))], "never updated", 8),
+        ([(UPDATE, "pass")], "never updated", 8),
+        ([("return params", "return start")], "never updated", 7),
+        ([(UPDATE, UPDATE.replace("params, winc =", "params, new ="))], "history starts anew", 1),
+        ([(UPDATE, UPDATE.replace("winc, grad", "{i: {n: 0 * v for n, v in o.items()} for i, o in "
+           "winc.items()}, grad"))], "history starts anew", 1),
+        ([("convnet.get_lr(step,", "convnet.get_lr(0,")], "does not fall", 1),
+        ([("convnet.get_lr(step,", "convnet.get_lr(step + 1,")], "one step too early", 1),
+        ([("convnet.get_lr(step,", "convnet.get_lr(max(step - 1, 0),")], "one step too late", 1),
+        ([('"gamma", "power"', '"power", "gamma"')], "gamma and power are swapped", 1),
+        ([('"epsilon", "gamma"', '"gamma", "epsilon"')], "", None),
+        ([('mu, decay = settings["mu"], settings["decay"]',
+           'mu, decay = settings["mu"], 0')], "weight decay is missing", 1),
+        ([('mu, decay = settings["mu"], settings["decay"]',
+           'mu, decay = 0, settings["decay"]')], "momentum has no effect", 1),
+        ([('mu, decay = settings["mu"], settings["decay"]',
+           'decay, mu = settings["mu"], settings["decay"]')], "mu and decay are swapped", 2),
+        ([("start = params", "x, y = next(batches)"), ("    x, y = next(batches)\n        cp",
+           "    cp")], "next\\(batches\\) belongs inside", 1),
+        ([("start = params", "next(batches)")], "first batch is skipped", 1),
+        ([("x, y = next(batches)", "next(batches); x, y = next(batches)")], "batch is skipped", 1),
+        ([("x, y = next(batches)", "x, y = next(batches)[0], next(batches)[1]")],
+         "from different batches", 1),
+        ([("range(max_iter)", "range(max_iter + 1)")], "one step too many", 8),
+        ([("range(max_iter)", "range(max_iter - 1)")], "one step too few|never updated", 8),
+        ([("range(max_iter)", "range(1)")], "ends after one step", None),
+        ([("    return params", "        return params")], "ends after one step", None),
+        ([("gradient(params, x, y)", "gradient(start, x, y)")], "at the first parameters", None),
+        ([("zeros = np.zeros_like", "zeros = np.ones_like")], "θ starts at one", 1),
+        ([("zeros(v)", "v")], "θ starts as the parameters", 1),
+        ([(UPDATE, UPDATE.replace("rate, rate", "-rate, -rate"))],
+         "sign of the learning rate is wrong", None),
+        ([(UPDATE + "\n        report(step + 1, cp, params)",
+           "report(step + 1, cp, params)\n        " + UPDATE)], "before the update", 1),
+        ([("report(step + 1, cp, params)", "pass")], "report is never called", 1),
+        ([("report(step + 1,", "report(step,")], "steps are reported from 1", 1),
+        ([("    report(step + 1, cp, params)", "report(step + 1, cp, params)")],
+         "once at the end", 1),
+        ([("report(step + 1, cp,", "report(step + 1, gradient(params, x, y)[0],")],
+         "cost of the next step", 1),
+        ([("report(step + 1, cp,", 'report(step + 1, cp["cost"],')], "cost alone", 1),
+        ([("start = params", "first = None"), ("cp, grad = gradient(params, x, y)",
+           "cp, grad = gradient(params, x, y); first = first or cp; cp = first")],
+         "cost of the first step|step before", 1),
+        ([("return params", "return params, winc")], "", None),
+        ([("start = params", "start = {i: dict(o) for i, o in params.items()}"),
+          (UPDATE, "new, winc = sgd_momentum(rate, rate, mu, decay, params, winc, grad)\n"
+           "        for i in params:\n            params[i].update(new[i])")],
+         "changed in place", 1),
+    ],
+)  # fmt: skip
+def test_wrong_training_loops_are_named(changes, hint, parts):
+    check = numpy_lenet.train
+    if hint:
+        fails(check, TRAIN, changes, hint, parts)
+    else:
+        assert checks.score(check, written(TRAIN, *changes)).passed < 8
+
+
+def test_a_loop_that_never_ends_is_refused():
+    with pytest.raises(CheckError, match="the loop never stops"):
+        numpy_lenet.train(
+            written(TRAIN, ("for step in range(max_iter):", "step = 0\n    while 1:"))
+        )
+
+
+def test_the_notebook_gets_its_own_update_back():
+    def own(*arguments):
+        raise AssertionError("the check uses the reference, not the reader's own update")
+
+    for source in (TRAIN, TRAIN.replace("x, y = next(batches)", "x, y = 1 / 0")):
+        answer = written(source)
+        answer.__globals__["sgd_momentum"] = own
+        checks.score(numpy_lenet.train, answer)
+        assert answer.__globals__["sgd_momentum"] is own
+        del answer.__globals__["sgd_momentum"]
+        checks.score(numpy_lenet.train, answer)
+        assert "sgd_momentum" not in answer.__globals__
+
+
+# --- all of them
+
+ALL = {
+    "pooling_layer_forward": POOL,
+    "pooling_layer_backward": POOL_BACK,
+    "relu_forward": RELU,
+    "relu_backward": RELU_BACK,
+    "inner_product_forward": IP,
+    "inner_product_backward": IP_BACK,
+    "convolution_loops": LOOPS,
+    "convolution_backward_loops": LOOPS_BACK,
+    "conv_layer_backward": LAYER,
+    "sgd_momentum": SGD,
+    "random_shifts": SHIFTS,
+    "train": TRAIN,
+    "toy_answers": f"\ndef toy_answers():\n    return {RIGHT_TOY}\n",
+}
+
+
+def test_there_is_a_check_for_each_answer():
+    assert set(ALL) == set(numpy_lenet.__all__)
+    for name in ALL:
+        assert getattr(checks.numpy_lenet, name).name == name
+
+
+@pytest.fixture(params=list(ALL))
+def question(request):
+    return getattr(numpy_lenet, request.param), ALL[request.param]
+
+
+STUBS = ("raise NotImplementedError('Write the code.')", "pass", "...", '"""Say."""', "return ...")
+
+
+@pytest.mark.parametrize("stub", STUBS)
+def test_a_stub_gets_one_sentence_and_no_points(question, stub, capsys):
+    check, source = question
+    answer = written(re.match(r"\n?def .*\n", source)[0] + f"    {stub}\n")
+    with pytest.raises(NotWrittenYet) as caught:
+        check(answer)
+    assert "is not written yet." in str(caught.value) and "\n" not in str(caught.value)
+    assert checks.graded(check, answer, 10) == 0
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+VALUES = (
+    "0",
+    "1.0",
+    "[]",
+    "{}",
+    "(0, 0)",
+    "(1, {})",
+    "({}, 1)",
+    "({}, {})",
+    "'text'",
+    "np.zeros((4, 1))",
+    "{'data': np.zeros((4, 1)), 'height': 2, 'width': 2, 'channel': 1, 'batch_size': 1}",
+    "({'w': np.zeros((2, 3)), 'b': np.zeros(2)}, np.zeros((3, 1)))",
+    "(np.zeros((1, 1, 2, 2)), np.zeros((1, 4, 4)))",
+    "{n: 0 for n in range(13)}",
+    "a[0]",
+    "{**a[0]}",
+    "a[0]['data']",
+    "a[0]['diff']",
+    "(a[3], a[1]['data'])",
+    "({name: 0 * value for name, value in a[3].items()}, 0 * a[1]['data'])",
+    "(a[2], a[1])",
+    "(0 * a[2], 0 * a[1])",
+    "(a[4], a[5])",
+    "a",
+    "object()",
+)
+
+
+def test_a_constant_or_an_argument_earns_nothing(question):
+    check, _ = question
+    for value in VALUES:
+        answer = eval(f"lambda *a: {value}", {"np": np})
+        assert checks.score(check, answer).passed == 0, value
+
+
+@pytest.mark.parametrize("value", [None, 3, "train", []])
+def test_what_is_no_function_is_refused(question, value):
+    check, _ = question
+    with pytest.raises((CheckError, NotWrittenYet)):
+        check(value)
+    assert checks.score(check, value).passed == 0
+
+
+def test_an_error_in_the_answer_is_one_sentence_with_its_line(question):
+    check, source = question
+    head = re.search(r"def .*\n", source)
+    answer = written(source, (head[0], f"{head[0]}    nonsense = 1 / 0\n"))
+    with pytest.raises(CheckError, match="raised ZeroDivisionError in line") as caught:
+        check(answer)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_check_leaves_numpy_as_it_was(question):
+    check, source = question
+    answer = written(source)
+    np.random.seed(3)
+    before = np.random.rand(3).tolist()
+    np.random.seed(3)
+    check(answer)
+    assert np.random.rand(3).tolist() == before
+
+
+def test_every_part_says_something_of_its_own(question):
+    check, _ = question
+    assert len(check.parts) >= 4 and len(set(check.parts)) == len(check.parts)
+
+
+def test_points_are_given_part_by_part_with_reasons(capsys):
+    assert checks.graded(numpy_lenet.sgd_momentum, written(SGD), 7) == 7
+    assert capsys.readouterr().out.count("✓") == 7
+    half = written(SGD, (" + decay * w", ""))
+    assert checks.graded(numpy_lenet.sgd_momentum, half, 7) == 6
+    lines = capsys.readouterr().out
+    assert lines.count("✗") == 1 and "weight decay is missing" in lines
+    assert lines.endswith("6 of 7 parts: 6 of 7 points\n")

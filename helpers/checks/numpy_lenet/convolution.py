@@ -31,7 +31,7 @@ conv_layer_backward = Check(
 
 @dataclass(frozen=True)
 class Convolution:
-    """Images `[channels, height, width, batch]`, filters, and the derivative by the output.
+    """Images `[channels, height, width, batch]`, filters, and the gradient at the output.
 
     All images lie under one sum, `outputs[f, i, j, n] = Σ w[f, c, a, b] · padded[c, s·i + a,
     s·j + b, n]`, and the derivatives are read off it term by term.
@@ -75,7 +75,7 @@ class Convolution:
         return outputs
 
     def d_w(self, d_outputs: np.ndarray | None = None) -> np.ndarray:
-        """Return the derivative by the weights, summed over places and images."""
+        """Return the derivative with respect to the weights, summed over places and images."""
         d_outputs = self.d_outputs if d_outputs is None else d_outputs
         d_w, padded = np.zeros(self.w.shape), self.padded
         for i, j, window in self.places():
@@ -83,7 +83,7 @@ class Convolution:
         return d_w
 
     def d_b(self) -> np.ndarray:
-        """Return the derivative by a bias for each filter."""
+        """Return the derivative with respect to a bias for each filter."""
         return self.d_outputs.sum(axis=(1, 2, 3))
 
     def d_images(
@@ -92,7 +92,7 @@ class Convolution:
         d_outputs: np.ndarray | None = None,
         add: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.add,
     ) -> np.ndarray:
-        """Return the derivative by the images; `add` combines a pixel's share with the new one."""
+        """Return the gradient of the images; `add` combines what a pixel has with what it gets."""
         w = self.w if w is None else w
         d_outputs = self.d_outputs if d_outputs is None else d_outputs
         d_padded = np.zeros(self.padded.shape)
@@ -152,7 +152,7 @@ def _padded_alike(case: Convolution) -> Convolution:
 def _forward_mistakes(case: Convolution) -> Iterator[Mistake]:
     right, w = case.forward()[..., 0], case.w
     for words, wrong in {
-        "the filter is turned round by 180°; it lies on the image as it is": _flipped(w),
+        "the filter is rotated by 180°; it lies on the image as it is": _flipped(w),
         "the filter is transposed: its rows run along the image's columns": w.swapaxes(2, 3),
         "the filter is mirrored": w[:, :, :, ::-1],
         "the filter is upside down": w[:, :, ::-1],
@@ -170,6 +170,7 @@ def _forward_mistakes(case: Convolution) -> Iterator[Mistake]:
     channels = "the channels of the image are not summed"
     yield channels, np.stack(single)
     yield channels, np.stack(single, axis=1)
+    yield channels, np.concatenate(single)
     yield "only the first channel of the image counts; all are summed", single[0]
     yield "only the last channel counts: the sum over channels starts anew", single[-1]
     yield "the mean over the channels is taken; they are summed", right / len(case.images)
@@ -233,11 +234,11 @@ def _(answer: Callable) -> None:
 def _d_w_mistakes(case: Convolution) -> Iterator[Mistake]:
     right, d_outputs, filters = case.d_w(), case.d_outputs, len(case.w)
     yield "the pair is in the wrong order: (d_w, d_image)", case.d_images()[..., 0]
-    yield "d_w is turned round by 180°; it is a correlation, without flipping", _flipped(right)
+    yield "d_w is rotated by 180°; it is a correlation, without flipping", _flipped(right)
     yield "d_w is transposed", right.swapaxes(2, 3)
     yield "filters and channels are swapped", right.swapaxes(0, 1)
     turned = d_outputs[:, ::-1, ::-1]
-    yield "d_outputs is turned round; d_w is a correlation, without flipping", case.d_w(turned)
+    yield "d_outputs is rotated by 180°; d_w is a correlation, without flipping", case.d_w(turned)
     last = np.zeros_like(d_outputs)
     last[:, -1, -1] = d_outputs[:, -1, -1]
     overwritten = "d_w is overwritten at each place (=); the places are summed (+=)"
@@ -274,10 +275,10 @@ def _d_image_mistakes(case: Convolution) -> Iterator[Mistake]:
     yield "the pair is in the wrong order: (d_w, d_image)", case.d_w()
     for words, wrong in {
         "a correlation with the filter as it lies is computed; the image's gradient is the full "
-        "convolution, with the filter turned round by 180°": _flipped(w),
+        "convolution, with the filter rotated by 180°": _flipped(w),
         "the filter is transposed": w.swapaxes(2, 3),
-        "the filter is turned round along one axis only": w[:, :, ::-1],
-        "the filter is turned round along one axis": w[:, :, :, ::-1],
+        "the filter is mirrored along one axis only": w[:, :, ::-1],
+        "the filter is mirrored along one axis": w[:, :, :, ::-1],
         "the filter of the first channel is used for all channels": (
             np.broadcast_to(w[:, :1], w.shape)
         ),
@@ -290,7 +291,7 @@ def _d_image_mistakes(case: Convolution) -> Iterator[Mistake]:
         swapped = case.d_images(w.swapaxes(0, 1))[..., 0]
         yield "filters and channels are swapped", swapped
         swapped = case.d_images(_flipped(w.swapaxes(0, 1)))[..., 0]
-        yield "filters and channels are swapped, and the filter is not turned round", swapped
+        yield "filters and channels are swapped, and the filter is not rotated", swapped
     overwritten = (
         "a pixel keeps the gradient of the last place that reaches it (=); those of all places "
         "are summed (+=)"
@@ -312,7 +313,7 @@ def _d_image_mistakes(case: Convolution) -> Iterator[Mistake]:
         yield border, right[:, *middle]
         yield border, right[:, : height - edge, : width - edge]
         yield border, right[:, edge:, edge:]
-        for words, weights in (("", w), (", and the filter is not turned round", _flipped(w))):
+        for words, weights in (("", w), (", and the filter is not rotated", _flipped(w))):
             same = np.pad(case.d_images(weights)[..., 0], ((0, 0), (edge, edge), (edge, edge)))
             for start in (0, edge, 2 * edge):
                 cut = same[:, start : start + height, start : start + width]
@@ -429,17 +430,24 @@ def _layer_given(case: Convolution) -> str:
     )
 
 
+def _layer_b(case: Convolution) -> np.ndarray:
+    return numbers((len(case.w),), seed=5, dtype=case.w.dtype)
+
+
+def _layer_outputs(case: Convolution) -> np.ndarray:
+    return case.forward() + _layer_b(case)[:, np.newaxis, np.newaxis, np.newaxis]
+
+
 def _layer_arguments(case: Convolution) -> dict[str, object]:
     """Return output, with the columns that the forward pass keeps, input, layer and param."""
     num, k, dtype = len(case.w), case.k, case.w.dtype
-    b = numbers((num,), seed=5, dtype=dtype)
-    outputs = (case.forward() + b[:, np.newaxis, np.newaxis, np.newaxis]).astype(dtype)
+    outputs = _layer_outputs(case).astype(dtype)
     columns = numpy_layers.im2col(case.images, k, case.stride, case.padding)
     return {
         "output": structure(outputs, case.d_outputs) | {"columns": columns},
         "input": structure(case.images),
         "layer": {"type": "CONV", "num": num, "k": k, "stride": case.stride, "pad": case.padding},
-        "param": {"w": case.w.reshape(num, -1), "b": b},
+        "param": {"w": case.w.reshape(num, -1), "b": _layer_b(case)},
     }
 
 
@@ -474,7 +482,7 @@ def _layer_w_mistakes(case: Convolution) -> Iterator[Mistake]:
         "the mean over windows and images is taken; they are summed",
         _matrix(right) / d_outputs[0].size,
     )
-    yield "the filters' gradients are turned round by 180°", _matrix(_flipped(right))
+    yield "the filters' gradients are rotated by 180°", _matrix(_flipped(right))
     yield (
         "a filter's gradient is written with the channel last",
         (_matrix(right.transpose(0, 2, 3, 1))),
@@ -490,7 +498,7 @@ def _layer_w_mistakes(case: Convolution) -> Iterator[Mistake]:
         _matrix(case.d_w(mixed)),
     )
     yield "weight decay or w is added; that belongs to sgd_momentum", _matrix(right + case.w)
-    outputs = case.forward()
+    outputs = _layer_outputs(case)
     yield "output['data'] is used in place of output['diff']", _matrix(case.d_w(outputs))
     yield from ((words, _matrix(other.d_w())) for words, other in _other_layers(case))
 
@@ -550,7 +558,7 @@ def _layer_b_mistakes(case: Convolution) -> Iterator[Mistake]:
         yield f"output['diff']: {words}", wrong.sum(axis=(1, 2, 3))
     yield (
         "output['data'] is used in place of output['diff']",
-        (case.forward() + numbers((num,), seed=5)[:, None, None, None]).sum(axis=(1, 2, 3)),
+        _layer_outputs(case).sum(axis=(1, 2, 3)),
     )
 
 
@@ -559,7 +567,7 @@ def _layer_input_mistakes(case: Convolution) -> Iterator[Mistake]:
     num, channels, k, _ = w.shape
     yield "input_od is left at zero", np.zeros_like(flat(right))
     yield (
-        "the filters are turned round once too often: col2im places them as they lie",
+        "the filters are rotated once too often: col2im places them as they lie",
         (flat(case.d_images(_flipped(w)))),
     )
     overwritten = (
@@ -588,7 +596,7 @@ def _layer_input_mistakes(case: Convolution) -> Iterator[Mistake]:
         yield "w has to be transposed", flat(case.d_images(transposed))
     yield (
         "output['data'] is used in place of output['diff']",
-        (flat(case.d_images(d_outputs=case.forward()))),
+        (flat(case.d_images(d_outputs=_layer_outputs(case)))),
     )
     first = np.repeat(right[..., :1], right.shape[3], axis=3)
     yield "all images get the gradient of the first", flat(first)

@@ -29,7 +29,7 @@ inner_product_backward = Check(
 
 @dataclass(frozen=True)
 class Product:
-    """An inner product layer with `num` outputs, given maps, and the derivative by its output."""
+    """An inner product layer with `num` outputs, given maps, and the gradient at its output."""
 
     shape: tuple[int, int, int, int]
     num: int
@@ -48,7 +48,7 @@ class Product:
 
     @property
     def diff(self) -> np.ndarray:
-        """Return the derivative by the output `[num, batch_size]`."""
+        """Return the derivative with respect to the output `[num, batch_size]`."""
         return numbers((self.num, self.shape[3]), seed=2, lowest=-0.7, dtype=self.dtype)
 
     @property
@@ -164,7 +164,7 @@ def _(answer: Callable) -> None:
 
 @dataclass(frozen=True)
 class Gradients:
-    """What the backward pass returns, laid out by what it is the derivative by."""
+    """What the backward pass returns, laid out by what it is the derivative with respect to."""
 
     w: object
     b: object

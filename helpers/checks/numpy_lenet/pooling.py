@@ -74,12 +74,12 @@ class Pooling:
         return output
 
     def diff(self) -> np.ndarray:
-        """Return a derivative by the output, in the maps' number type."""
+        """Return a derivative with respect to the output, in the maps' number type."""
         channel, _, _, batch_size = self.maps.shape
         return numbers((channel, *self.size, batch_size), seed=77, dtype=self.maps.dtype)
 
     def backward(self, share: Share, diff: np.ndarray | None = None) -> np.ndarray:
-        """Return the derivative by the maps, where `share` says who gets how much."""
+        """Return the derivative with respect to the maps, where `share` says who gets how much."""
         diff = self.diff() if diff is None else diff
         input_od = np.zeros(self.maps.shape)
         sources = self.windows(self.maps)

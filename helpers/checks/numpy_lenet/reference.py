@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 
 import numpy as np
 
@@ -37,6 +38,11 @@ def numbers(
     shape: tuple[int, ...], seed: int, lowest: float = -1.0, dtype: type = np.float64
 ) -> np.ndarray:
     """Return numbers from `lowest` to `lowest + 2` in random order, all different and none zero."""
+    return _numbers(shape, seed, lowest, dtype).copy()
+
+
+@cache  # to seed a generator takes longer than all else here
+def _numbers(shape: tuple[int, ...], seed: int, lowest: float, dtype: type) -> np.ndarray:
     count = int(np.prod(shape))
     order = np.random.default_rng(seed).permutation(count)
     return (lowest + 2 * (order + 0.3) / count).reshape(shape).astype(dtype)
@@ -55,8 +61,8 @@ def flat(maps: np.ndarray) -> np.ndarray:
 
 def call(name: str, given: str, answer: Callable, *arguments: object) -> object:
     """Return what the answer makes of copies of `arguments`."""
-    copies = copy.deepcopy(arguments)
-    return attempt(f"{name}, given {given},", lambda: answer(*copies), causes=_CAUSES)
+    action = partial(answer, *copy.deepcopy(arguments))
+    return attempt(f"{name}, given {given},", action, causes=_CAUSES)
 
 
 def call_and_compare(
@@ -64,8 +70,8 @@ def call_and_compare(
 ) -> object:
     """Do as `call` does, and raise `CheckError` if the answer changed one of its arguments."""
     copies = copy.deepcopy(dict(arguments))
-    action = attempt(f"{name}, given {given},", lambda: answer(*copies.values()), causes=_CAUSES)
-    result = copy.deepcopy(action)
+    action = partial(answer, *copies.values())
+    result = attempt(f"{name}, given {given},", action, causes=_CAUSES)
     for path, before, after in _leaves(arguments, copies):
         if not _equal(before, after):
             raise CheckError(

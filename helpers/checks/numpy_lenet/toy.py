@@ -121,7 +121,7 @@ _SHARES = {
 }
 
 MISTAKES: dict[str, dict[str, object]] = {
-    "the filters are turned round by 180°; here they lie on the image as they are": {
+    "the filters are rotated by 180°; here they lie on the image as they are": {
         "filters": _FILTERS[:, ::-1, ::-1]
     },
     "the filters are transposed": {"filters": _FILTERS.swapaxes(1, 2)},
@@ -148,7 +148,7 @@ MISTAKES: dict[str, dict[str, object]] = {
     "the scores are divided by their sum, without the exponential": {
         "softmax": lambda s: s / s.sum()
     },
-    "the derivative by the scores is y; the 1 at the label's class is missing": {
+    "the derivative with respect to the scores is y; the 1 at the label's class is missing": {
         "by_scores": lambda y, label: y
     },
     "the sign is wrong: dJ/ds is y minus the one-hot label": {
@@ -167,11 +167,8 @@ MISTAKES: dict[str, dict[str, object]] = {
 
 def _special(number: int) -> Iterator[tuple[str, object]]:
     """Yield mistakes that belong to one question."""
-    conv, v, y = (
-        _RIGHT,
-        np.array([8.0, 14, 7, 7, 14, 14, 11, 11]),
-        _softmax(np.array([36.0, 39, 0])),
-    )
+    right, v = _RIGHT, np.array([8.0, 14, 7, 7, 14, 14, 11, 11])
+    y = _softmax(np.array([36.0, 39, 0]))
     delta = y - np.array([0, 1.0, 0])
     special: dict[int, dict[str, object]] = {
         1: {
@@ -222,8 +219,8 @@ def _special(number: int) -> Iterator[tuple[str, object]]:
             "that is the loss of class 1; the digit 1 is the second of 0, 1, 2": -np.log(y[0]),
         },
         10: {
-            "that is the derivative by the scores, dJ/ds, after the softmax; asked is dJ/dy": delta,
-            "that is minus the derivative by the scores; asked is dJ/dy": -delta,
+            "that is dJ/ds, with respect to the scores, before the softmax; asked is dJ/dy": delta,
+            "that is minus the derivative with respect to the scores; asked is dJ/dy": -delta,
             "the sign is wrong: the derivative of −ln y is −1/y": [0, 1 / y[1], 0],
             "only the entry of the label's class is given; dJ/dy has three": -1 / y[1],
             "every entry has a derivative −1/y; but J depends on y2 alone": -1 / y,
@@ -232,20 +229,18 @@ def _special(number: int) -> Iterator[tuple[str, object]]:
             "y2 is not under the fraction: the derivative of −ln y is −1/y": [0, -y[1], 0],
         },
         11: {
-            "that is the entry after the step; asked is the derivative": 1 - RATE * delta[0] * v[0],
-            "that is the step, rate times derivative; asked is the derivative": (
-                RATE * delta[0] * v[0]
-            ),
-            "the derivative by z is not yet multiplied by the input v1": delta[0],
-            "that is dJ/dW1(2,1): the first index is the row, the unit": delta[1] * v[0],
+            "that is the entry after the step; asked is the derivative": 1 - RATE * right[11],
+            "that is the step, rate times derivative; asked is the derivative": RATE * right[11],
+            "the derivative with respect to z is not yet multiplied by the input v1": delta[0],
+            "the sign is wrong, or it is dJ/dW1(2,1): the first index is the unit": delta[1] * v[0],
             "that is dJ/dW1(1,2): the second index is the input": delta[0] * v[1],
             "it is multiplied by W1(1,1) too, or by another input": delta[0] * v[2],
         },
         12: {
-            "that is the entry after the step; asked is the derivative": 1 - RATE * conv[12],
-            "that is the step, rate times derivative; asked is the derivative": RATE * conv[12],
+            "that is the entry after the step; asked is the derivative": 1 - RATE * right[12],
+            "that is the step, rate times derivative; asked is the derivative": RATE * right[12],
             "the window with the tie is left out": delta[0] * -4,
-            "the ReLU's mask is forgotten: unit 3 passes nothing back": conv[12] + 0.25 * y[2],
+            "the ReLU's mask is forgotten: unit 3 passes nothing back": right[12] + 0.25 * y[2],
             "the maxima's values are multiplied, not the pixels under the filter": (
                 delta[0] * (0.5 * 8 - 0.5 * 14 - 7 + 7)
             ),
@@ -294,7 +289,7 @@ def _expect_answer(answer: Callable, number: int) -> None:
         raise CheckError(
             f"toy_answers should return a dictionary {{1: …, 12: …}}, not {type(answers).__name__}"
         )
-    if answers.get(number) is None:
+    if answers.get(number) is None or answers[number] is Ellipsis:
         raise CheckError(f"{what}: there is no answer yet")
     got = as_array(what, answers[number])
     if got.shape == (3, 1) or got.shape == (1, 3):
