@@ -299,7 +299,7 @@ def _expect_answer(answer: Callable, number: int) -> None:
         return
     if number == 10 and got.shape == (3,) and _near(np.abs(got), np.abs(_RIGHT[10])):
         hint = "the sign is wrong: the derivative of −ln y is −1/y"
-    elif number >= 8 and not got.any():  # a blank; that many mistakes end near zero explains nothing
+    elif number >= 8 and not got.any():  # left blank: mistakes that end near zero explain nothing
         hint = ""
     else:
         hint = next((words for words, value in _mistakes(number) if _near(got, value)), "")
