@@ -1,245 +1,187 @@
-"""How long a training step of LeNet takes in NumPy, against PyTorch and the handout's loops.
+"""How long a training step of LeNet takes in NumPy, in several forms and against PyTorch.
 
-    python benchmarks/numpy_lenet.py
+    python benchmarks/numpy_lenet.py [--rounds 5] [--steps 40] [--save]
 
-One step is forward, backward and momentum update of a batch of 64, float32. Each version runs in a
-process of its own with its number of threads set before NumPy is imported; the versions take turns,
-round after round, so that other work on the machine hits all of them. Compared are the medians.
+One step is forward, backward and momentum update of a batch of 64. Each version runs in a process
+of its own with its number of threads set before NumPy is imported; the versions take turns, round
+after round, so that other work on the machine hits all of them. Compared are the medians.
 
-- numpy: the layers of notebooks/numpy_lenet.ipynb, each batch divided among Python threads with one
-  BLAS thread each;
+- numpy: the layers of notebooks/numpy_lenet.ipynb, batch last, float32; each batch is divided among
+  Python threads with one BLAS thread each;
 - torch: the same network in PyTorch, eager, images [batch, channels, height, width];
-- handout: what the assignment hands out, a loop over images and windows, float64.
+- products: the matrix products of one step, and nothing else;
+- batch_first: NumPy without loops over images or windows, images [batch, channels, height, width];
+- numpy64 and batch_first64: the same two in float64;
+- loops64: batch_first64 with loops over images and windows;
+- handout64: what the assignment hands out. It also makes every im2col twice, and computes the
+  derivative by the lowest layer's images, which nobody needs;
+- convolution_…: the second convolution alone, forwards and backwards, float32.
 
-Goals: at most 0.75 of PyTorch's time at equal threads, at least 20 times as fast as the handout.
-Claim (AMD EPYC, Zen 5, idle, torch 2.14.0, OpenBLAS 0.3.31 for AVX-512, 7 rounds): 0.68 of
-PyTorch's time at one thread and 0.82 at two, 25 times as fast as the handout. 66 % of NumPy's step
-at one thread are matrix products. With OpenBLAS for AVX2 it was 0.88, 1.01 and 21 times.
+With --save the figures go to benchmarks/results/numpy_lenet.json, where prose can name them
+(tools/prose.py); none stands here. Those of a busy machine are not saved: between the versions, one
+product is timed on all threads at once, and its median must be close to its own best.
+
+Goals: at most 0.55 of PyTorch's time at one thread and 0.7 at two; 80 % of the step at one thread
+in matrix products.
 """
 
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
-BATCH_SIZE = 64
-VERSIONS = [("numpy", 1), ("torch", 1), ("numpy", 2), ("torch", 2), ("handout", 2), ("products", 1)]
+RESULTS = ROOT / "benchmarks" / "results" / "numpy_lenet.json"
+THREADS = 2
+BUSY = 1.1  # how much longer than at its best the product may take
 
-
-def notebook_namespace():
-    """Run the notebook's imports and layer cells; return the names that they define."""
-    notebook = json.loads((ROOT / "notebooks" / "numpy_lenet.ipynb").read_text(encoding="utf-8"))
-    cells = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
-    lines = cells["setup"].splitlines()
-    names = {"batch_size": BATCH_SIZE, "seed": 0}
-    exec("\n".join(line for line in lines if line.startswith(("import ", "from "))), names)
-    for cell, source in cells.items():
-        solution = cell.startswith("q") and cell.endswith(("-forward", "-backward", "-momentum"))
-        if solution or cell in ("functions", "lenet"):
-            exec(source, names)
-    return names
-
-
-def batch():
-    """Return a batch of digits, [784, 64] in 0…1, and its labels."""
-    from helpers import convnet, data
-
-    _, _, x, labels = convnet.load_mnist(True, data.mnist("stand-in"))
-    return x[:, :BATCH_SIZE], labels[:BATCH_SIZE]
-
-
-def zeros_like(params):
-    import numpy as np
-
-    return {i: {name: np.zeros_like(a) for name, a in own.items()} for i, own in params.items()}
-
-
-def numpy_step(threads):
-    """Return a function that makes one step with the notebook's layers."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    import numpy as np
-
-    from helpers import convnet
-
-    names, (x, labels) = notebook_namespace(), batch()
-    layers, functions = names["layers"], names["functions"]
-    params = convnet.init_convnet(layers, 0)
-    state = [params, zeros_like(params)]
-    team = ThreadPoolExecutor(threads)
-
-    def step():
-        chosen = np.array_split(np.arange(BATCH_SIZE), threads)
-        parts = [(x[:, part], labels[part]) for part in chosen]
-        _, gradient = convnet.parallel_conv_net(team, parts, state[0], layers, functions)
-        state[:] = names["sgd_momentum"](1e-3, 1e-3, 0.9, 5e-4, *state, gradient)
-
-    return step
-
-
-def torch_step(threads):
-    """Return a function that makes one step of the same network in PyTorch."""
-    import torch
-    from torch import nn
-
-    x, labels = batch()
-    images = torch.tensor(x.T.reshape(-1, 1, 28, 28))
-    labels = torch.tensor(labels)
-    network = nn.Sequential(
-        nn.Conv2d(1, 20, 5),
-        nn.MaxPool2d(2),
-        nn.Conv2d(20, 50, 5),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(800, 500),
-        nn.ReLU(),
-        nn.Linear(500, 10),
-    )
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
-
-    def step():
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(network(images), labels).backward()
-        optimizer.step()
-
-    return step
-
-
-def products_step(threads):
-    """Return a function that computes one step's matrix products alone, on one thread."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    b = BATCH_SIZE
-    # rows, inner size and columns of each layer's product forwards, and whether it goes down too
-    layers = [(20, 25, 576 * b, False), (50, 500, 64 * b, True), (500, 800, b, True)]
-    layers += [(10, 500, b, True)]
-    operands = []
-    for rows, inner, columns, down in layers:
-        shapes = (rows, inner), (inner, columns), (rows, columns)
-        operands.append((*(rng.random(s, dtype=np.float32) for s in shapes), down))
-
-    def step():
-        for w, x, d, down in operands:
-            w @ x
-            d @ x.T
-            if down:
-                w.T @ d
-
-    return step
-
-
-def handout_step(threads):
-    """Return a function that makes one step with loops over images and windows, in float64."""
-    import numpy as np
-
-    from helpers import convnet
-
-    names, (x, labels) = notebook_namespace(), batch()
-    layers, x = names["layers"], x.astype(np.float64)
-    params = convnet.init_convnet(layers, 0, np.float64)
-    state = [params, zeros_like(params)]
-
-    def convolve(images, w, b):
-        outputs = []
-        for image in images:  # [channels, height, width]
-            size = image.shape[1] - 4
-            columns = im2col(image, size)
-            outputs.append((w @ columns + b[:, None]).reshape(len(w), size, size))
-        return np.array(outputs)
-
-    def im2col(image, size):
-        windows = [image[:, i : i + 5, j : j + 5].ravel() for i in range(size) for j in range(size)]
-        return np.array(windows).T
-
-    def convolve_back(diff, images, w):
-        d_images, d_w, d_b = np.zeros_like(images), np.zeros_like(w), np.zeros(len(w))
-        for n, image in enumerate(images):
-            size = image.shape[1] - 4
-            d = diff[n].reshape(len(w), -1)
-            d_w += d @ im2col(image, size).T
-            d_b += d.sum(axis=1)
-            columns = w.T @ d
-            for i in range(size):
-                for j in range(size):
-                    window = columns[:, i * size + j].reshape(-1, 5, 5)
-                    d_images[n, :, i : i + 5, j : j + 5] += window
-        return {"w": d_w, "b": d_b}, d_images
-
-    def pool(images):
-        size = images.shape[2] // 2
-        pooled = np.empty((*images.shape[:2], size, size))
-        for i in range(size):
-            for j in range(size):
-                window = images[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
-                pooled[:, :, i, j] = window.max(axis=(2, 3))
-        return pooled
-
-    def pool_back(diff, images):
-        d_images = np.zeros_like(images)
-        n, c = np.indices(images.shape[:2])
-        for i in range(diff.shape[2]):
-            for j in range(diff.shape[3]):
-                window = images[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
-                row, column = np.divmod(window.reshape(*n.shape, 4).argmax(axis=2), 2)
-                d_images[n, c, 2 * i + row, 2 * j + column] += diff[:, :, i, j]
-        return d_images
-
-    def step():
-        p, gradient = state[0], {}
-        a1 = x.T.reshape(-1, 1, 28, 28)
-        a2 = convolve(a1, p[2]["w"], p[2]["b"])
-        a3 = pool(a2)
-        a4 = convolve(a3, p[4]["w"], p[4]["b"])
-        a5 = pool(a4)
-        flat = a5.reshape(len(a5), -1).T
-        a6 = p[6]["w"] @ flat + p[6]["b"][:, None]
-        a7 = np.maximum(a6, 0)
-        _, _, diff = convnet.softmax_loss(p[8]["w"] @ a7 + p[8]["b"][:, None], labels)
-        gradient[8] = {"w": diff @ a7.T, "b": diff.sum(axis=1)}
-        diff = (p[8]["w"].T @ diff) * (a6 > 0)
-        gradient[6] = {"w": diff @ flat.T, "b": diff.sum(axis=1)}
-        diff = pool_back((p[6]["w"].T @ diff).T.reshape(a5.shape), a4)
-        gradient[4], diff = convolve_back(diff, a3, p[4]["w"])
-        gradient[2], _ = convolve_back(pool_back(diff, a2), a1, p[2]["w"])
-        state[:] = names["sgd_momentum"](1e-3, 1e-3, 0.9, 5e-4, *state, gradient)
-
-    return step
+VERSIONS = [
+    ("numpy", 1),
+    ("torch", 1),
+    ("numpy", 2),
+    ("torch", 2),
+    ("products", 1),
+    ("numpy64", 1),
+    ("batch_first", 1),
+    ("batch_first64", 1),
+    ("loops64", 1),
+    ("handout64", 1),
+    ("convolution_handout", 1),
+    ("convolution_batch_first", 1),
+    ("convolution_batch_last", 1),
+    ("convolution_batch_last", 2),
+    ("convolution_torch", 1),
+    ("convolution_torch", 2),
+]
+RATIOS = {
+    "numpy_over_torch_1": ("numpy_1", "torch_1"),
+    "numpy_over_torch_2": ("numpy_2", "torch_2"),
+    "products_over_numpy": ("products_1", "numpy_1"),
+    "handout_over_numpy_1": ("handout64_1", "numpy_1"),
+    "handout_over_numpy_2": ("handout64_1", "numpy_2"),
+    # From the handout's form to ours, one change at a time; the layout in both precisions.
+    "handout_over_loops": ("handout64_1", "loops64_1"),
+    "loops_over_batch_first_64": ("loops64_1", "batch_first64_1"),
+    "batch_first_over_batch_last_64": ("batch_first64_1", "numpy64_1"),
+    "float64_over_float32": ("numpy64_1", "numpy_1"),
+    "one_over_two_workers": ("numpy_1", "numpy_2"),
+    "batch_first_over_batch_last": ("batch_first_1", "numpy_1"),
+    # The second convolution alone.
+    "convolution_handout_over_batch_first": ("convolution_handout_1", "convolution_batch_first_1"),
+    "convolution_batch_first_over_batch_last": (
+        "convolution_batch_first_1",
+        "convolution_batch_last_1",
+    ),
+    "convolution_one_over_two_workers": ("convolution_batch_last_1", "convolution_batch_last_2"),
+    "convolution_batch_last_over_torch_1": ("convolution_batch_last_1", "convolution_torch_1"),
+    "convolution_batch_last_over_torch_2": ("convolution_batch_last_2", "convolution_torch_2"),
+}
 
 
 def measure(version, threads, steps):
-    """Return the median time of a step in seconds, after three steps to warm up."""
+    """Return the median time of a step in seconds, after three steps to warm up.
+
+    Slow versions make fewer steps: at least three, and as many as fit into two seconds.
+    """
+    from versions import numpy_lenet as versions
+
     from helpers import runtime
 
-    # As in the notebooks. In NumPy's version the Python threads are the parallel part.
-    runtime.set_threads(threads if version in ("torch", "handout") else 1)
-    step = globals()[f"{version}_step"](threads)
-    warm_up, steps = (1, max(2, steps // 15)) if version == "handout" else (3, steps)
-    for _ in range(warm_up):
-        step()
+    # As in the notebooks. In NumPy's versions the Python threads are the parallel part.
+    runtime.set_threads(threads if "torch" in version else 1)
+    step = getattr(versions, f"{version}_step")(threads)
     times = []
-    for _ in range(steps):
+    while len(times) < 6 or (len(times) < 3 + steps and sum(times) < 2):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    return median(times)
+    return median(times[3:])
 
 
 def in_process(version, threads, steps):
     """Run `measure` in a new process with `threads` threads in all."""
-    blas = "1" if version in ("numpy", "products") else str(threads)
+    blas = str(threads) if "torch" in version else "1"
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = os.environ | dict.fromkeys(variables, blas)
     # Without this variable OpenBLAS chooses its kernels for the processor, as PyTorch always does.
     environment.pop("OPENBLAS_CORETYPE", None)
     command = [sys.executable, __file__, "--steps", str(steps), "--only", version, str(threads)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout)
+
+
+def probe():
+    """Return a function that times a product on all threads at once, to tell if they are free."""
+    import numpy as np
+
+    from helpers import runtime
+
+    runtime.set_threads(1)
+    team, matrix = ThreadPoolExecutor(THREADS), np.ones((600, 600), np.float32)
+
+    def seconds():
+        start = time.perf_counter()
+        list(team.map(lambda _: matrix @ matrix, range(THREADS)))
+        return time.perf_counter() - start
+
+    return seconds
+
+
+def summary(rounds, probes):
+    """Return what `--save` writes, from the rounds' times and those of the probe."""
+    ratios = {
+        name: [turn[above] / turn[below] for turn in rounds]
+        for name, (above, below) in RATIOS.items()
+    }
+    times = {name: [1000 * turn[name] for turn in rounds] for name in rounds[0]}
+    return {
+        "rounds": len(rounds),
+        "busy": median(probes) / min(probes),
+        "milliseconds": {name: median(values) for name, values in times.items()},
+        "millisecond_ranges": {name: [min(v), max(v)] for name, v in times.items()},
+        "ratios": {name: median(values) for name, values in ratios.items()},
+        "ratio_ranges": {name: [min(v), max(v)] for name, v in ratios.items()},
+    }
+
+
+def machine():
+    """Return the processor, the versions, and the date."""
+    import numpy as np
+    import torch
+    from threadpoolctl import threadpool_info
+
+    from helpers import runtime
+
+    blas = next(library for library in threadpool_info() if library["user_api"] == "blas")
+    return {
+        "date": date.today().isoformat(),
+        "device": runtime.device_name("cpu"),
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+            blas["internal_api"]: f"{blas['version']} ({blas['architecture']})",
+        },
+    }
+
+
+def save(results, path):
+    """Write the results; exit with a sentence where the machine was busy."""
+    if results["busy"] > BUSY:
+        sys.exit(
+            f"Not saved: the machine was busy, for a product that needs it alone took "
+            f"{results['busy']:.2f} times as long as at its best, and {BUSY} is the limit."
+        )
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(machine() | results, indent=2) + "\n", encoding="utf-8")
+    print(f"saved: {path.relative_to(ROOT)}")
 
 
 def main():
@@ -248,6 +190,9 @@ def main():
         "--rounds", type=int, default=5, help="how often every version has its turn"
     )
     parser.add_argument("--steps", type=int, default=40, help="steps of each turn")
+    parser.add_argument(
+        "--save", action="store_true", help="write the figures to a file, for prose"
+    )
     parser.add_argument("--only", nargs=2, metavar=("VERSION", "THREADS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
@@ -255,24 +200,25 @@ def main():
         print(measure(version, int(threads), options.steps))
         return
 
-    rounds = []
+    rounds, probes, product_seconds = [], [], probe()
+    product_seconds()
     for number in range(options.rounds):
-        turn = {key: in_process(*key, options.steps) for key in VERSIONS}
+        turn = {}
+        for version, threads in VERSIONS:
+            probes += [product_seconds() for _ in range(10)]
+            turn[f"{version}_{threads}"] = in_process(version, threads, options.steps)
         rounds.append(turn)
-        shown = ", ".join(f"{v} {t}: {1000 * s:.1f}" for (v, t), s in turn.items())
+        shown = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in turn.items())
         print(f"round {number + 1}, ms a step: {shown}", flush=True)
 
-    def ratio(a, b):
-        return median(turn[a] / turn[b] for turn in rounds)
-
-    print("\nmedian of the rounds' ratios")
-    for threads in (1, 2):
-        value = ratio(("numpy", threads), ("torch", threads))
-        print(f"  numpy / torch, {threads} thread(s) each: {value:.2f}   (goal: at most 0.75)")
-    value = ratio(("handout", 2), ("numpy", 2))
-    print(f"  handout / numpy, 2 threads each: {value:.0f}   (goal: at least 20)")
-    value = ratio(("products", 1), ("numpy", 1))
-    print(f"  matrix products' share of numpy's step, 1 thread: {value:.0%}")
+    results = summary(rounds, probes)
+    print("\nmedian of the rounds' ratios (lowest to highest)")
+    for name, value in results["ratios"].items():
+        low, high = results["ratio_ranges"][name]
+        print(f"  {name}: {value:.2f} ({low:.2f} to {high:.2f})")
+    print(f"\nHow busy the machine was, 1 for idle: {results['busy']:.2f}")
+    if options.save:
+        save(results, RESULTS)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,15 @@ def load_mnist(
 
 
 def as_structure(images: np.ndarray) -> Structure:
-    """Wrap `[channel, height, width, batch_size]` in a structure, its `diff` still unknown."""
+    """Wrap `[channel, height, width, batch_size]` in a structure, its `diff` still unknown.
+
+    Raises a ValueError for an array that does not have these four axes.
+    """
+    if np.ndim(images) != 4:
+        raise ValueError(
+            "as_structure needs [channel, height, width, batch_size], got the shape "
+            f"{np.shape(images)}"
+        )
     channel, height, width, batch_size = images.shape
     return {
         "height": height,
@@ -83,8 +91,13 @@ def as_images(structure: Structure, layer: str, field: str = "data") -> np.ndarr
     """Return `data` (or `diff`) as `[channel, height, width, batch_size]`, without a copy.
 
     A ValueError that names `layer` says when the array does not have the shape that the structure
-    promises.
+    promises. A field in the place of the layer's name is a ValueError too.
     """
+    if layer in ("data", "diff"):
+        raise ValueError(
+            "as_images takes the name of the layer first, then 'data' or 'diff': "
+            f'as_images(…, "layer", {layer!r})'
+        )
     shape = tuple(structure[name] for name in ("channel", "height", "width", "batch_size"))
     matrix = structure[field]
     promised = (shape[0] * shape[1] * shape[2], shape[3])

@@ -7,7 +7,9 @@ checksum of the whole set, so that the name MNIST always means the same 70 000 i
 
 import hashlib
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,15 @@ from helpers import image_files, parameters, stand_ins
 from helpers.download import DataError, download
 from helpers.image_files import Absent, Damaged, Part
 
-__all__ = ["CIFAR10_CHOICES", "MNIST_CHOICES", "DataError", "ImageDataset", "cifar10", "mnist"]
+__all__ = [
+    "CIFAR10_CHOICES",
+    "MNIST_CHOICES",
+    "DataError",
+    "ImageDataset",
+    "cifar10",
+    "mnist",
+    "torchvision_root",
+]
 
 FOLDER_VARIABLE = "CNN_HOMEWORK_DATA"
 
@@ -53,7 +63,8 @@ class ImageDataset:
     """Labelled images in two parts: uint8 `[n, channels, height, width]` and int64 `[n]` each.
 
     `checksum` is the SHA-256 of training images, training labels, test images and test labels, in
-    this order, one byte a value. `source` is a sentence that says where the data came from.
+    this order, one byte a value. `source` is a sentence that says where the data came from, and
+    `folder` holds its files; a stand-in has none.
     """
 
     name: str
@@ -65,6 +76,7 @@ class ImageDataset:
     class_names: tuple[str, ...]
     checksum: str
     source: str
+    folder: Path | None = None
 
 
 def mnist(dataset: str = "auto") -> ImageDataset:
@@ -85,6 +97,23 @@ def mnist(dataset: str = "auto") -> ImageDataset:
         _download_mnist,
     )
     return _choose(dataset, real, _stand_in_digits)
+
+
+@contextmanager
+def torchvision_root(dataset: ImageDataset) -> Iterator[Path]:
+    """Give the folder `root` from which `torchvision.datasets.MNIST(root)` reads what `mnist` gave.
+
+    It is the set's own folder where that holds the unpacked files. Else, as for a stand-in, the
+    images are written in MNIST's format into a folder that lasts as long as the block.
+    """
+    if dataset.folder is not None and image_files.holds_unpacked_mnist(dataset.folder):
+        yield dataset.folder
+        return
+    with tempfile.TemporaryDirectory() as root:
+        train = dataset.train_images, dataset.train_labels
+        test = dataset.test_images, dataset.test_labels
+        image_files.write_mnist(Path(root), train, test)
+        yield Path(root)
 
 
 def cifar10(dataset: str = "auto") -> ImageDataset:
@@ -156,7 +185,7 @@ def _find(real: _RealSet) -> ImageDataset:
     if named := os.environ.get(FOLDER_VARIABLE):
         place, folder = f"the folder named by {FOLDER_VARIABLE}", _named_folder(named)
         try:
-            return _checked(real, real.read(folder), f"Read from {place}.")
+            return _checked(real, folder, real.read(folder), f"Read from {place}.")
         except Absent as reason:
             attempts.append(_Attempt(place, str(reason), str(folder)))
         except Damaged as reason:
@@ -169,12 +198,12 @@ def _find(real: _RealSet) -> ImageDataset:
     place = "the user's cache folder"
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnn-homework"
     try:
-        return _checked(real, real.read_cached(folder), f"Read from {place}.")
+        return _checked(real, folder, real.read_cached(folder), f"Read from {place}.")
     except (Absent, Damaged) as reason:
         attempts.append(_Attempt(place, str(reason), str(folder)))
     try:
         real.download(folder)
-        return _checked(real, real.read_cached(folder), f"Downloaded to {place}.")
+        return _checked(real, folder, real.read_cached(folder), f"Downloaded to {place}.")
     except DataError as error:
         attempts += [_Attempt(*attempt) for attempt in error.tried]
     except (Absent, Damaged) as reason:
@@ -198,8 +227,8 @@ def _named_folder(named: str) -> Path:
     return folder
 
 
-def _checked(real: _RealSet, parts: tuple[Part, Part], source: str) -> ImageDataset:
-    found = _dataset(real.name, True, *parts, real.class_names, source)
+def _checked(real: _RealSet, folder: Path, parts: tuple[Part, Part], source: str) -> ImageDataset:
+    found = _dataset(real.name, True, *parts, real.class_names, source, folder)
     if found.checksum != real.checksum:
         raise Damaged(
             f"the files are well formed, but their contents are not {real.name}'s "
@@ -209,14 +238,20 @@ def _checked(real: _RealSet, parts: tuple[Part, Part], source: str) -> ImageData
 
 
 def _dataset(
-    name: str, is_real: bool, train: Part, test: Part, class_names: tuple[str, ...], source: str
+    name: str,
+    is_real: bool,
+    train: Part,
+    test: Part,
+    class_names: tuple[str, ...],
+    source: str,
+    folder: Path | None = None,
 ) -> ImageDataset:
     digest = hashlib.sha256()
     for images, labels in (train, test):
         digest.update(images)
         digest.update(labels.astype(np.uint8))
     checksum = f"sha256:{digest.hexdigest()}"
-    return ImageDataset(name, is_real, *train, *test, class_names, checksum, source)
+    return ImageDataset(name, is_real, *train, *test, class_names, checksum, source, folder)
 
 
 def _stand_in_digits(why: str) -> ImageDataset:

@@ -78,6 +78,22 @@ def read_compressed_mnist(folder: Path) -> tuple[Part, Part]:
     return read_mnist(folder, endings=(".gz",))
 
 
+def holds_unpacked_mnist(folder: Path) -> bool:
+    """Tell whether torchvision, which reads no compressed file, finds all of MNIST in `folder`."""
+    return all((folder / MNIST_FOLDER / name).is_file() for name in MNIST_FILES)
+
+
+def write_mnist(folder: Path, train: Part, test: Part) -> None:
+    """Write images and labels into `folder` as MNIST/raw, the files that `read_mnist` reads."""
+    raw = folder / MNIST_FOLDER
+    raw.mkdir(parents=True)
+    arrays = (train[0][:, 0], train[1], test[0][:, 0], test[1])
+    for name, array in zip(MNIST_FILES, arrays, strict=True):
+        sizes = np.array(array.shape, ">u4").tobytes()
+        values = array.astype(np.uint8).tobytes()
+        (raw / name).write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + values)
+
+
 def _decode_idx(path: Path, dimensions: int) -> np.ndarray:
     """Return the uint8 array of an IDX file: 0, 0, 8, dimensions; big-endian sizes; values."""
     contents = _contents(path)

@@ -66,7 +66,50 @@ def get_intermediate(model, X):
 
 
 LeNet5.get_intermediate = get_intermediate""",
-    }
+    },
+    "sgd_variants": {
+        "def relu_backward": """
+def relu_backward(d_outputs, outputs):
+    d_outputs *= outputs > 0
+    return d_outputs""",
+        "def max_pool_backward": """
+def max_pool_backward(d_outputs, x, outputs):
+    d_x = np.zeros_like(x)
+    for place, d_place in zip(places(x), places(d_x), strict=True):
+        d_place[...] = d_outputs * (place == outputs)
+    return d_x""",
+        "def convolution_backward_parameters": """
+right_parameters = convolution_backward_parameters
+
+
+def convolution_backward_parameters(d_outputs, x):
+    d_weights, d_bias = right_parameters(d_outputs, x)
+    return d_weights, d_bias / x.shape[-1]""",
+        "def convolution_backward_input": """
+def convolution_backward_input(d_outputs, weights):
+    no_bias = np.zeros(weights.shape[1], d_outputs.dtype)
+    return convolution_forward(d_outputs, weights.swapaxes(0, 1), no_bias)""",
+        "def dense_backward": """
+def dense_backward(d_outputs, x, weights):
+    batch = d_outputs.shape[1]
+    return weights.T @ d_outputs, d_outputs @ x.T / batch, d_outputs.sum(axis=1) / batch""",
+        "def backward": """
+right_backward = backward
+
+
+def backward(theta, a, d_logits):
+    return right_backward(theta, a | {"hidden": a["hidden"] + 1e-9}, d_logits)""",
+        "def momentum_step": """
+def momentum_step(theta, gradient, velocity, learning_rate, alpha):
+    velocity *= alpha
+    velocity += (1 - alpha) * gradient
+    theta -= learning_rate * velocity""",
+        "def rmsprop_step": """
+def rmsprop_step(theta, gradient, mean_square, learning_rate, rho, epsilon=1e-8):
+    mean_square *= rho
+    mean_square += (1 - rho) * gradient**2
+    theta -= learning_rate * gradient / np.sqrt(mean_square + epsilon)""",
+    },
 }
 
 # The share of the points of the check of each answer, and the reason that the feedback gives.
@@ -87,7 +130,19 @@ PARTLY = {
         "evaluate": (1, ""),
         "multiply_adds": (0.2, "nothing but zeros came"),
         "get_intermediate": (0, "in the wrong order"),
-    }
+    },
+    "sgd_variants": {
+        "relu_backward": (2 / 3, "changes its argument d_outputs"),
+        "max_pool_backward": (2 / 3, "each of several equal maxima gets the whole gradient"),
+        "convolution_backward_parameters": (0.8, "d_bias is averaged over the batch"),
+        "convolution_backward_input": (0.75, "the kernels are not flipped"),
+        "dense_backward": (0.5, "d_weights is averaged over the batch"),
+        "backward": (0.8, "the ReLU mask of the hidden layer is forgotten"),
+        "sgd_step": (1, ""),
+        "momentum_step": (0.75, "the gradient is weighted with 1 - α"),
+        "rmsprop_step": (0.8, "ε stands inside the root"),
+        "evaluate": (1, ""),
+    },
 }
 
 WRONG = {
@@ -135,5 +190,37 @@ def get_intermediate(model, X):
 
 
 LeNet5.get_intermediate = get_intermediate""",
-    }
+    },
+    "sgd_variants": {
+        "def relu_backward": """
+def relu_backward(d_outputs, outputs):
+    return d_outputs""",
+        "def max_pool_backward": """
+def max_pool_backward(d_outputs, x, outputs):
+    return x""",
+        "def convolution_backward_parameters": """
+def convolution_backward_parameters(d_outputs, x):
+    return x, d_outputs""",
+        "def convolution_backward_input": """
+def convolution_backward_input(d_outputs, weights):
+    return d_outputs""",
+        "def dense_backward": """
+def dense_backward(d_outputs, x, weights):
+    return x, weights, d_outputs""",
+        "def backward": """
+def backward(theta, a, d_logits):
+    return theta""",
+        "def sgd_step": """
+def sgd_step(theta, gradient, state, learning_rate):
+    theta = theta + gradient""",
+        "def momentum_step": """
+def momentum_step(theta, gradient, velocity, learning_rate, alpha):
+    theta += velocity""",
+        "def rmsprop_step": """
+def rmsprop_step(theta, gradient, mean_square, learning_rate, rho, epsilon=1e-8):
+    theta += gradient""",
+        "def evaluate": """
+def evaluate(theta, examples):
+    return 0.0, 0.0""",
+    },
 }

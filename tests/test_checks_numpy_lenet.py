@@ -28,9 +28,16 @@ def written(source: str, *changes: tuple[str, str]) -> object:
 
 
 def passes(check, answer, capsys) -> None:
+    notes(check, answer, capsys)
+
+
+def notes(check, answer, capsys) -> list[str]:
+    """Assert that the answer passes, and return what is noted below the line that says so."""
     check(answer)
-    line = capsys.readouterr().out
-    assert line.startswith(f"✓ {check.name}: ") and line.count("\n") == 1
+    line, *below = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"✓ {check.name}: ")
+    assert all(words.startswith("  Note: ") for words in below)
+    return below
 
 
 def fails(check, source: str, changes: Changes, hint: str, parts: int | None = None) -> None:
@@ -103,6 +110,14 @@ def pooling_layer_forward(input, layer):
 @pytest.mark.parametrize("source", [POOL, POOL_VIEWS, POOL_COLUMNS, POOL_PURE])
 def test_right_pooling_passes(source, capsys):
     passes(numpy_lenet.pooling_layer_forward, written(source), capsys)
+
+
+def test_a_maximum_written_into_the_images_is_named():
+    change = [("part.copy()", "part")]
+    hint = r"writes into an array .*through a view.* start from \.copy\(\)"
+    fails(numpy_lenet.pooling_layer_forward, POOL_COLUMNS, change, hint, 2)
+    score = checks.score(numpy_lenet.pooling_layer_forward, written(POOL_COLUMNS, *change))
+    assert "changed in place" in score.reasons[-1]
 
 
 MAX = "window.max(axis=(1, 2))"
@@ -213,6 +228,7 @@ def test_right_relu_passes(changes, capsys):
         ("np.tanh(x)", "tanh", 4),
         ("np.log1p(np.exp(x))", "softplus", 4),
         ("np.maximum(x, 0).T", "transposed", 4),
+        ("np.max(x, 0)", "np.maximum compares number by number", 4),
         ("-np.maximum(x, 0)", "the sign is wrong", 4),
         ("np.maximum(x, 0, out=x)", "changed in place", 1),
         ("x * 0", "nothing but zeros", 4),
@@ -298,6 +314,15 @@ def test_relu_left_out_forwards_and_backwards_alike_is_refused():
     all_passes = written(RELU_BACK, ("diff * (x > 0)", "diff"))
     assert checks.score(numpy_lenet.relu_forward, nothing_done).passed == 0
     assert checks.score(numpy_lenet.relu_backward, all_passes).passed == 0
+
+
+def test_a_structure_in_place_of_a_derivative_is_named():
+    for check, source, result in (
+        (numpy_lenet.relu_backward, RELU_BACK, "diff * (x > 0)"),
+        (numpy_lenet.pooling_layer_backward, POOL_BACK, "input_od.reshape(-1, n)"),
+    ):
+        wrapped = [(f"return {result}", 'return input | {"diff": ' + result + "}")]
+        fails(check, source, wrapped, "return the array input_od alone", len(check.parts))
 
 
 # --- inner product
@@ -466,19 +491,54 @@ def test_right_pooling_gradients_pass(changes, capsys):
     passes(numpy_lenet.pooling_layer_backward, written(POOL_BACK, *changes), capsys)
 
 
+POOL_BACK_SLICES = """
+def pooling_layer_backward(output, input, layer):
+    images, diff = convnet.as_images(input, ""), convnet.as_images(output, "", "diff")
+    maxima = convnet.as_images(output, "")
+    input_od, waiting = np.zeros_like(images), np.ones(maxima.shape, bool)
+    size = maxima.shape[1:3]
+    for rows, columns in numpy_layers.window_slices(layer["k"], layer["stride"], size):
+        first = waiting & (images[:, rows, columns] == maxima)
+        input_od[:, rows, columns] += diff * first
+        waiting &= ~first
+    return input_od.reshape(input["data"].shape)
+"""
+SLICES_ADD = "input_od[:, rows, columns] += diff * first"
+
+
+@pytest.mark.parametrize(
+    "changes, hint, parts",
+    [
+        ([(SLICES_ADD, "g = input_od[:, rows, columns]; g[first] = diff[first]")],
+         "have to be added", 1),
+        ([(SLICES_ADD, "g = input_od[:, rows, columns]; g = g + diff * first")],
+         r"g = g \+ … makes a new array", 7),
+        ([("waiting &= ~first", "waiting = ~first")], "has been served waits again", 1),
+    ],
+)  # fmt: skip
+def test_wrong_pooling_gradients_of_slices_are_named(changes, hint, parts):
+    fails(numpy_lenet.pooling_layer_backward, POOL_BACK_SLICES, changes, hint, parts)
+
+
+@pytest.mark.parametrize(
+    "changes, does",
+    [
+        ([(BEST, "a, b = np.argwhere(window == window.max())[-1]")], "to the last pixel"),
+        ([(BEST, "m = window == window.max(); m = m / m.sum()"), (ADD, WHOLE.format("m"))],
+         "shares the derivative out"),
+        ([(BEST, "a, b = np.argwhere(window.T == window.max())[0][::-1]")], "in another way"),
+    ],
+)  # fmt: skip
+def test_another_way_with_ties_passes_and_is_noted(changes, does, capsys):
+    same_type = ("np.zeros((c, h, w, n))", "np.zeros_like(images)")
+    check = numpy_lenet.pooling_layer_backward
+    assert notes(check, written(POOL_BACK, same_type), capsys) == []
+    (words,) = notes(check, written(POOL_BACK, same_type, *changes), capsys)
+    assert does in words and "the first pixel take all" in words
+
+
 def test_the_pooling_gradient_of_slices_passes(capsys):
-    source = """
-    def pooling_layer_backward(output, input, layer):
-        images, diff = convnet.as_images(input, ""), convnet.as_images(output, "", "diff")
-        maxima = convnet.as_images(output, "")
-        input_od, waiting = np.zeros_like(images), np.ones(maxima.shape, bool)
-        size = maxima.shape[1:3]
-        for rows, columns in numpy_layers.window_slices(layer["k"], layer["stride"], size):
-            first = waiting & (images[:, rows, columns] == maxima)
-            input_od[:, rows, columns] += diff * first
-            waiting &= ~first
-        return input_od.reshape(input["data"].shape)
-    """
+    source = POOL_BACK_SLICES
     passes(numpy_lenet.pooling_layer_backward, written(source), capsys)
     fails(
         numpy_lenet.pooling_layer_backward,
@@ -805,6 +865,7 @@ def test_right_convolution_layers_pass(changes, capsys):
         ([('return {"w": d_w, "b": d_b}, input_od', 'return input_od, {"w": d_w, "b": d_b}')],
          "wrong order", 8),
         ([(COL2IM, "0 * " + COL2IM)], "input_od is left at zero", 4),
+        ([(COL2IM, "d_columns")], "col2im_conv adds it up", 4),
         ([("diff = output", 'diff = output["data"].reshape(num, -1); _ = output')],
          r"output\['data'\] is used", None),
         ([(COLUMNS, 'columns = convnet.im2col_conv(input, layer | {"pad": 0})')],
@@ -952,7 +1013,7 @@ def test_right_updates_pass(source, capsys):
         (both('mu * param_winc[i]["w"] + w_rate', '-mu * param_winc[i]["w"] + w_rate'),
          "history is subtracted", 2),
         ([(STEP, '{"w": w - param_winc[i]["w"], "b": b - param_winc[i]["b"]}')],
-         "returned as they came", 7),
+         "or the old θ is taken off, which is zero in the first step", 7),
         ([(STEP, '{"w": w - w_rate * d_w, "b": b - b_rate * d_b}')],
          "only α · gradient is taken off", 2),
         ([('{"w": theta_w, "b": theta_b}', "param_winc[i]")], "the old θ is returned", 7),
@@ -1085,6 +1146,16 @@ def test_right_toy_answers_pass(changes, capsys):
         (12, -0.000948518, "rate times derivative"),
         (12, -0.189703, "tie is left out"),
         (12, 0.379407, ""),
+        (8, 0.953, "four decimals or more"),
+        (9, 0.049, "four decimals or more"),
+        (11, 0.379, "four decimals or more"),
+        (12, -0.095, "four decimals or more"),
+        (12, 0.047, "four decimals or more"),
+        (10, (0, -1.05, 0), "four decimals or more"),
+        (7, (39,), "a plain number is asked for"),
+        (1, 3, "height and width are two numbers"),
+        (2, 3, "height and width are two numbers"),
+        (12, (-0.094852, 0.047426, -0.023713), "one answer is asked for"),
     ],
 )
 def test_wrong_toy_answers_are_named(number, value, hint):
@@ -1208,9 +1279,15 @@ def test_right_shifts_pass_whatever_is_drawn(seed, monkeypatch):
         ([(ACROSSES, "acrosses = downs")], "are the same number", 1),
         ([(ACROSSES, "acrosses = -downs")], "across is minus down", 1),
         (draws("rng.integers(-shift, max(shift, 1 - shift), size=batch_size)"),
-         "upper end is left out", None),
+         "one end never comes", None),
+        (draws("rng.integers(-shift, shift, size=batch_size)"), "one end never comes", None),
+        (draws("rng.integers(0, 2 * shift, size=batch_size) - shift")
+         + [("shift - downs[n], shift - acrosses[n]", "shift + downs[n], shift + acrosses[n]")],
+         "one end never comes", None),
+        ([(PADDED, "np.pad(images, shift)")], "channels and batch are padded too", None),
+        ([("return moved", "return np.pad(moved, shift)")], "channels and batch are padded", None),
         (draws("rng.integers(min(1 - shift, 0), shift + 1, size=batch_size)"),
-         "lower end is left out", None),
+         "one end never comes", None),
         (draws("rng.integers(0, shift + 1, size=batch_size)"), "one side only", None),
         (draws("shift * rng.choice([-1, 1], size=batch_size)"), "0 never comes|whole shift", None),
         (draws("shift * rng.choice([-1, 0, 1], size=batch_size)"), "whole shift or not at all", 1),
@@ -1482,6 +1559,46 @@ def test_an_error_in_the_answer_is_one_sentence_with_its_line(question):
     with pytest.raises(CheckError, match="raised ZeroDivisionError in line") as caught:
         check(answer)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    "source, changes, hint",
+    [
+        (RELU, [("(input, layer)", "(input)")], "not those that the exercise names"),
+        (RELU, [("np.maximum(x, 0)", "np.maximum(x, 0, x, x)")], "that is called in this line"),
+        (RELU, [('x = input["data"]', "x = convnet.as_images(input)")],
+         "that is called in this line"),
+    ],
+)  # fmt: skip
+def test_arguments_that_do_not_fit_are_told_from_those_of_a_call(source, changes, hint):
+    fails(numpy_lenet.relu_forward, source, changes, hint, 4)
+
+
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("pooling_layer_forward", []),
+        ("pooling_layer_backward", []),
+        ("relu_forward", [("np.maximum(x, 0)", "np.maximum(x, np.zeros(x.shape))")]),
+        ("relu_backward", [("(x > 0)", "(x > 0).astype(float)")]),
+        ("inner_product_forward", [('input["data"]', 'input["data"].astype(float)')]),
+        ("inner_product_backward", [('output["diff"]', 'output["diff"].astype(float)')]),
+        ("conv_layer_backward", [('output["diff"]', 'output["diff"].astype(float)')]),
+        ("random_shifts", [("np.zeros_like(images)", "np.zeros(images.shape)")]),
+        ("sgd_momentum", both("w_rate * d_w", "np.float64(w_rate) * d_w")),
+    ],
+)
+def test_double_precision_passes_and_is_noted(name, changes, capsys):
+    check, answer = getattr(numpy_lenet, name), written(ALL[name], *changes)
+    (words,) = notes(check, answer, capsys)
+    assert "float32 came in and float64 went out" in words
+    assert checks.graded(check, answer, 3) == 3
+    assert capsys.readouterr().out.count(words) == 1
+
+
+def test_loops_may_be_in_double_precision(capsys):
+    for name in ("convolution_loops", "convolution_backward_loops"):
+        assert notes(getattr(numpy_lenet, name), written(ALL[name]), capsys) == []
 
 
 def test_a_check_leaves_numpy_as_it_was(question):

@@ -120,6 +120,17 @@ def test_im2col_conv_and_col2im_conv_take_structures():
     np.testing.assert_allclose(convnet.col2im_conv(columns, input, layer), 4 * input["data"])
 
 
+@pytest.mark.parametrize("field", ["data", "diff"])
+def test_a_field_in_the_place_of_the_layers_name_is_refused(field):
+    with pytest.raises(ValueError, match="name of the layer first, then 'data' or 'diff'"):
+        convnet.as_images(convnet.as_structure(np.zeros((2, 3, 4, 2))), field)
+
+
+def test_a_structure_needs_four_axes():
+    with pytest.raises(ValueError, match=r"as_structure needs .*got the shape \(24, 2\)"):
+        convnet.as_structure(np.zeros((24, 2)))
+
+
 def test_rows_follow_the_assignments_index():
     images = np.arange(2 * 3 * 4 * 1.0).reshape(2, 3, 4, 1)
     column = convnet.as_structure(images)["data"][:, 0]

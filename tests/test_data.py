@@ -208,6 +208,23 @@ def test_mnist_reader_agrees_with_torchvision(folder, small_mnist):
         assert np.array_equal(numbers, theirs.targets.numpy())
 
 
+@pytest.mark.parametrize("kind", ["unpacked", "compressed", "stand-in"])
+def test_torchvision_reads_what_was_found(folder, small_mnist, kind):
+    from torchvision.datasets import MNIST
+
+    write_mnist(folder, small_mnist[0], ".gz" if kind == "compressed" else "")
+    found = data.mnist("stand-in" if kind == "stand-in" else "mnist")
+    before = sorted(folder.rglob("*"))
+    with data.torchvision_root(found) as root:
+        train, test = MNIST(root, train=True), MNIST(root, train=False)
+    assert np.array_equal(train.data.numpy(), found.train_images[:, 0])
+    assert np.array_equal(train.targets.numpy(), found.train_labels)
+    assert np.array_equal(test.data.numpy(), found.test_images[:, 0])
+    assert np.array_equal(test.targets.numpy(), found.test_labels)
+    assert (root == folder) == (kind == "unpacked")
+    assert root.exists() == (kind == "unpacked") and sorted(folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize("layout", ["binary", "python", "archive"])
 def test_cifar10_is_the_same_from_every_layout(folder, small_cifar10, layout):
     binary, python, arrays = small_cifar10

@@ -402,6 +402,22 @@ def test_a_statement_that_a_run_makes_false_keeps_the_run_and_stops_the_site(pro
         publish.book(project, "default")
 
 
+def test_what_a_benchmark_saved_has_a_name_in_pages_and_notebooks(project):
+    results = project.root / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    (results / "speed.json").write_text('{"ratios": {"ours": 0.52}}', encoding="utf-8")
+    (results / "broken.json").write_text("{", encoding="utf-8")
+    sentence = "Ours takes ?<!-- benchmarks.speed.ratios.ours | .2f --> of theirs."
+    add(project, sentence)
+    add_to_page(project, "README.md", sentence)
+    prose.write(project)
+    assert prose.faults(project) == []
+    for path in (project.root / "README.md", project.source("sample"), project.copy("sample")):
+        assert "takes 0.52<!-- benchmarks.speed" in path.read_text(encoding="utf-8")
+    add_to_page(project, "README.md", "9<!-- benchmarks.broken.ratios.ours | .2f -->")
+    assert "no entry 'broken'; there are: 'speed'" in "".join(prose.faults(project))
+
+
 def test_a_scratch_book_keeps_the_published_numbers(project):
     sentence = "It reached 12 %<!-- sample.model.test_accuracy | .0% -->."
     add(project, sentence.replace("sample.", ""))

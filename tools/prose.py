@@ -35,10 +35,11 @@ on a line of its own below the paragraph; when it no longer holds, a person rewr
 
 An expression is Jinja's, in its sandbox: arithmetic, comparisons, `and`, `or`, `not`, `in` and
 `a if b else c`. `hw7.M_no.steps` is the key M_no, steps of book/results/hw7.json; within hw7 itself
-`M_no.steps` will do. A key that is not a name stands in brackets: `lab2.l1_strengths["1e-05"]`;
-entries of a list count from 0. There are min, max, sum, len, mean and spread (the sample standard
-deviation), which take a list or a table, or several numbers, and abs and round. What takes more
-than that belongs into the results, where the run records it.
+`M_no.steps` will do. `benchmarks.numpy_lenet.rounds` is the key rounds of what the benchmark saved
+in benchmarks/results/numpy_lenet.json. A key that is not a name stands in brackets:
+`lab2.l1_strengths["1e-05"]`; entries of a list count from 0. There are min, max, sum, len, mean and
+spread (the sample standard deviation), which take a list or a table, or several numbers, and abs
+and round. What takes more than that belongs into the results, where the run records it.
 
 A block is a part of a page that a function of tools/pages.py writes (`BLOCKS` there lists them):
 
@@ -196,6 +197,8 @@ class ResultsEnvironment(SandboxedEnvironment):
 
     def getitem(self, obj, argument):
         """Return the entry `argument` of a table or list; what is not there is undefined."""
+        if isinstance(obj, Undefined):
+            return obj  # which says what was not there
         if isinstance(obj, (dict, list)):
             try:
                 return obj[argument]
@@ -554,18 +557,28 @@ class Document:
         return read(self.text, self.names, self.blocks)
 
 
-def results_by_notebook(project: Project) -> dict[str, dict]:
-    """Return the results of the published notebooks by name; a file that is no JSON is left out."""
-    results = {}
-    for entry in project.published():
+def results_by_name(project: Project) -> dict[str, dict]:
+    """Return the published notebooks' results by name, and under `benchmarks` what those saved.
+
+    A file that holds no table is left out: the gate, or a stamp that names it, says so.
+    """
+    saved = sorted((project.root / "benchmarks" / "results").glob("*.json"))
+    benchmarks = _tables({path.stem: path for path in saved})
+    notebooks = _tables({entry.name: project.results(entry.name) for entry in project.published()})
+    return notebooks | ({"benchmarks": benchmarks} if benchmarks else {})
+
+
+def _tables(paths: dict[str, Path]) -> dict[str, dict]:
+    """Return the tables that JSON files hold; a file that holds none is left out."""
+    tables = {}
+    for name, path in paths.items():
         try:
-            text = project.results(entry.name).read_text(encoding="utf-8")
-            of_this_notebook = json.loads(text)
+            value = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            continue  # the gate says what is wrong with it
-        if isinstance(of_this_notebook, dict):
-            results[entry.name] = of_this_notebook
-    return results
+            continue
+        if isinstance(value, dict):
+            tables[name] = value
+    return tables
 
 
 def page_files(project: Project) -> list[Path]:
@@ -578,7 +591,7 @@ def page_files(project: Project) -> list[Path]:
 
 def documents(project: Project) -> Iterator[Document]:
     """Return every page, and every Markdown cell of the published notebooks, as it stands."""
-    results, blocks = results_by_notebook(project), pages.blocks(project)
+    results, blocks = results_by_name(project), pages.blocks(project)
     for path in page_files(project):
         name = path.relative_to(project.root).as_posix()
         yield Document(name, name, read_page(path)[0], results, blocks)
@@ -670,7 +683,7 @@ def write(project: Project) -> list[Path]:
     person must mend is left as it stands, for `faults` to tell.
     """
     changed = []
-    results, blocks = results_by_notebook(project), pages.blocks(project)
+    results, blocks = results_by_name(project), pages.blocks(project)
     for path in page_files(project):
         text, line_end = read_page(path)
         reading = _read_blocks(text, blocks) if project.is_scratch else read(text, results, blocks)

@@ -5,7 +5,7 @@
 `graded` say how much of an answer is right.
 """
 
-from helpers.checks import hw7, numpy_lenet
+from helpers.checks import hw7, numpy_lenet, sgd_variants
 from helpers.checks.comparisons import close, equal, shape, true
 from helpers.checks.errors import CheckError, NotWrittenYet
 from helpers.checks.parts import Check, Score, graded, score
@@ -21,6 +21,7 @@ __all__ = [
     "hw7",
     "numpy_lenet",
     "score",
+    "sgd_variants",
     "shape",
     "true",
 ]

@@ -16,6 +16,7 @@ from helpers.checks.numpy_lenet.reference import (
     miswritten,
     numbers,
     pair_of,
+    run,
     structure,
 )
 from helpers.checks.parts import Check
@@ -211,7 +212,7 @@ def _loops_part(name: str, cases: list[Convolution]) -> None:
     def _(answer: Callable) -> None:
         for case in cases:
             given, image = _loops_given(case), case.images[..., 0]
-            _expect_loops(case, call(convolution_loops.name, given, answer, image, case.w))
+            _expect_loops(case, run(convolution_loops.name, given, answer, image, case.w))
 
 
 _loops_part("one channel, one filter", _ONE)
@@ -377,7 +378,7 @@ def _backward_part(which: str, name: str, cases: list[Convolution]) -> None:
         for case in cases:
             arguments = case.d_outputs[..., 0], case.images[..., 0], case.w
             given = _backward_given(case)
-            result = call(convolution_backward_loops.name, given, answer, *arguments)
+            result = run(convolution_backward_loops.name, given, answer, *arguments)
             _EXPECT[which](case, result)
 
 
@@ -566,6 +567,10 @@ def _layer_input_mistakes(case: Convolution) -> Iterator[Mistake]:
     right, d_outputs, w = case.d_images(), case.d_outputs, case.w
     num, channels, k, _ = w.shape
     yield "input_od is left at zero", np.zeros_like(flat(right))
+    yield (
+        "that is the derivative of the table; col2im_conv adds it up",
+        _matrix(w).T @ d_outputs.reshape(num, -1),
+    )
     yield (
         "the filters are rotated once too often: col2im places them as they lie",
         (flat(case.d_images(_flipped(w)))),

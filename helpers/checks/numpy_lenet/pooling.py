@@ -6,10 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from helpers.checks.diagnosis import Mistake, as_array, expect, recognise
+from helpers.checks.diagnosis import Mistake, as_array, expect, recognise, same
 from helpers.checks.errors import CheckError
 from helpers.checks.numpy_lenet.reference import (
     Structure,
+    array_of,
     call,
     call_and_compare,
     data_of,
@@ -20,7 +21,7 @@ from helpers.checks.numpy_lenet.reference import (
     numbers,
     structure,
 )
-from helpers.checks.parts import Check
+from helpers.checks.parts import Check, note
 
 pooling_layer_forward = Check(
     "pooling_layer_forward", "maxima and sizes agree with the reference in 11 geometries"
@@ -256,6 +257,16 @@ def _values(window: np.ndarray) -> np.ndarray:
     return window * all_maxima(window)
 
 
+def _waiting_again(window: np.ndarray) -> np.ndarray:
+    """Return the shares where whoever is served in one place waits again in the next but one."""
+    share, maxima = np.zeros(window.shape), all_maxima(window).astype(bool)
+    waiting = np.ones_like(maxima[:, 0, 0])
+    for row, column in np.ndindex(*window.shape[1:3]):
+        share[:, row, column] = waiting & maxima[:, row, column]
+        waiting = share[:, row, column] == 0
+    return share
+
+
 _SHARES: dict[str, Share] = {
     "the search for the maximum starts from 0, so windows of negative pixels get no gradient": (
         lambda w: first_maximum(w) * (w > 0)
@@ -264,6 +275,9 @@ _SHARES: dict[str, Share] = {
     "first": lambda w: first_maximum(np.maximum(w, 0)),
     "every pixel that attains the maximum gets the whole gradient of its window; it has to be "
     "given once, to one of them or in shares": all_maxima,
+    "a window that has been served waits again (waiting = ~hit for waiting &= ~hit)": (
+        _waiting_again
+    ),
     "the gradient is spread evenly over the window, as for average pooling": _even,
     "every pixel of the window gets the whole gradient, not the largest one": np.ones_like,
     "the gradient goes to the first pixel of each window, not to the largest": _top_left,
@@ -291,15 +305,20 @@ def _overwritten(pooling: Pooling, whole: bool) -> np.ndarray:
     return input_od
 
 
-def _overwritten_by_place(pooling: Pooling) -> np.ndarray:
-    """Return the derivative when, place by place inside the windows, all windows are written."""
-    input_od, diff, k, stride = np.zeros(pooling.maps.shape), pooling.diff(), pooling.k, 0
+def _overwritten_by_place(pooling: Pooling, whole: bool) -> np.ndarray:
+    """Return the derivative when, place by place inside the windows, all windows are written.
+
+    Each place overwrites the `whole` image, zeros included, or the pixels that win there alone.
+    """
+    input_od, diff, k = np.zeros(pooling.maps.shape), pooling.diff(), pooling.k
     stride = pooling.stride
     chosen = {(i, j): first_maximum(window) for i, j, window in pooling.windows(pooling.maps)}
     for row, column in np.ndindex(k, k):
         for (i, j), share in chosen.items():
-            value = share[:, row, column] * diff[:, i, j]
-            input_od[:, i * stride + row, j * stride + column] = value
+            chosen_here = share[:, row, column]
+            target = input_od[:, i * stride + row, j * stride + column]
+            own = chosen_here * diff[:, i, j]
+            target[...] = own if whole else np.where(chosen_here > 0, own, target)
     return input_od
 
 
@@ -311,9 +330,13 @@ def _backward_mistakes(pooling: Pooling) -> Iterator[Mistake]:
         "a pixel that wins in several windows keeps the gradient of one of them; they have to be "
         "added (+=)"
     )
-    yield overwritten, flat(_overwritten(pooling, whole=True))
-    yield overwritten, flat(_overwritten(pooling, whole=False))
-    yield overwritten, flat(_overwritten_by_place(pooling))
+    for whole in (True, False):
+        yield overwritten, flat(_overwritten(pooling, whole))
+        yield overwritten, flat(_overwritten_by_place(pooling, whole))
+    yield (
+        "nothing but zeros came: g = g + … makes a new array; g += … writes into the view",
+        flat(np.zeros_like(right)),
+    )
     yield "output['diff'] is not used", flat(pooling.backward(first_maximum, np.ones_like(diff)))
     data = "output['data'] is passed back, not output['diff']"
     yield data, flat(pooling.backward(first_maximum, pooling.forward()))
@@ -356,7 +379,8 @@ def _expect_input_od(answer: Callable, pooling: Pooling) -> None:
     name, given = pooling_layer_backward.name, str(pooling)
     got = call(name, given, answer, *pooling.structures(), pooling.layer)
     right = flat(pooling.backward(first_maximum))
-    expect(f"{name}, input_od", given, got, right, _backward_mistakes(pooling))
+    input_od = array_of(name, got)
+    expect(f"{name}, input_od", given, input_od, right, _backward_mistakes(pooling))
 
 
 def _backward_part(answer: Callable, *, shapes: list, lowest: float = 0.0) -> None:
@@ -385,11 +409,30 @@ def _(answer: Callable) -> None:
         pooling = Pooling(maps, k, k)
         given = f"{pooling}, whole numbers with many ties"
         output, input = pooling.structures()
-        got = as_array(f"{name}, input_od", call(name, given, answer, output, input, pooling.layer))
+        result = array_of(name, call(name, given, answer, output, input, pooling.layer))
+        got = as_array(f"{name}, input_od", result)
         if got.shape == input["data"].shape and _is_shared_out(got.reshape(maps.shape), pooling):
+            _note_ties(got, pooling)
             continue
         right = flat(pooling.backward(first_maximum))
         expect(f"{name}, input_od", given, got, right, _backward_mistakes(pooling))
+
+
+def _note_ties(got: np.ndarray, pooling: Pooling) -> None:
+    """Tell who gets the derivative of a tie, unless it is the first in reading order."""
+    conventions = {
+        "": first_maximum,
+        "gives the derivative to the last pixel": lambda w: first_maximum(w[:, ::-1, ::-1])[
+            :, ::-1, ::-1
+        ],
+        "shares the derivative out": lambda w: (
+            all_maxima(w) / all_maxima(w).sum(axis=(1, 2), keepdims=True)
+        ),
+    }
+    known = ((words, flat(pooling.backward(share))) for words, share in conventions.items())
+    does = next((words for words, value in known if same(got, value)), "chooses in another way")
+    if does:
+        note(f"ties: your function {does}; the page's figures let the first pixel take all.")
 
 
 def _is_shared_out(input_od: np.ndarray, pooling: Pooling) -> bool:
@@ -412,4 +455,4 @@ def _(answer: Callable) -> None:
         arguments = {"output": output, "input": input, "layer": pooling.layer}
         got = call_and_compare(name, str(pooling), answer, arguments)
         right, mistakes = flat(pooling.backward(first_maximum)), _backward_mistakes(pooling)
-        expect(f"{name}, input_od", str(pooling), got, right, mistakes)
+        expect(f"{name}, input_od", str(pooling), array_of(name, got), right, mistakes)

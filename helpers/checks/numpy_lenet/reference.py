@@ -9,6 +9,7 @@ import numpy as np
 from helpers.checks.answers import Causes, attempt
 from helpers.checks.diagnosis import Mistake
 from helpers.checks.errors import CheckError
+from helpers.checks.parts import note, suspect
 
 SIZES = ("channel", "height", "width", "batch_size")
 Structure = dict[str, object]
@@ -16,7 +17,7 @@ Structure = dict[str, object]
 # What NumPy and Python say in the commonest cases, and what it comes from.
 _CAUSES: Causes = (
     (
-        r"could not be broadcast",
+        r"could not (be )?broadcast",
         "two arrays that belong together differ in shape: b[:, np.newaxis] makes a column of a "
         "vector, and each window has to fit what it is compared with or added to",
     ),
@@ -59,10 +60,39 @@ def flat(maps: np.ndarray) -> np.ndarray:
     return maps.reshape(-1, maps.shape[3]).copy()
 
 
-def call(name: str, given: str, answer: Callable, *arguments: object) -> object:
-    """Return what the answer makes of copies of `arguments`."""
-    action = partial(answer, *copy.deepcopy(arguments))
-    return attempt(f"{name}, given {given},", action, causes=_CAUSES)
+def run(name: str, given: str, answer: Callable, *arguments: object, causes: Causes = ()) -> object:
+    """Return what the answer makes of copies of `arguments`.
+
+    An answer that changes an array of its caller is suspected of it when it turns out to be wrong.
+    """
+    copies = copy.deepcopy(arguments)
+    action = partial(answer, *copies)
+    result = attempt(f"{name}, given {given},", action, causes=(*causes, *_CAUSES))
+    pairs = ((before, after) for _, before, after in _leaves(arguments, copies))
+    if any(isinstance(before, np.ndarray) and not _equal(before, after) for before, after in pairs):
+        suspect(
+            "it writes into an array that it was given, perhaps through a view (out=, +=, "
+            "[...] =), while the array is still read: start from .copy()"
+        )
+    return result
+
+
+def call(
+    name: str, given: str, answer: Callable, *arguments: object, causes: Causes = ()
+) -> object:
+    """Do as `run` does, for an answer that takes part in training: its number type counts."""
+    result = run(name, given, answer, *arguments, causes=causes)
+    if _float_types(arguments) == {"float32"} and "float64" in _float_types(result):
+        note(
+            "float32 came in and float64 went out. The numbers are right, but training will take "
+            "about twice as long; give dtype=… of the input."
+        )
+    return result
+
+
+def _float_types(values: object) -> set[str]:
+    arrays = [value for _, value, _ in _leaves(values, values) if isinstance(value, np.ndarray)]
+    return {array.dtype.name for array in arrays if array.dtype.kind == "f"}
 
 
 def call_and_compare(
@@ -83,7 +113,13 @@ def call_and_compare(
 
 
 def _leaves(before: object, after: object, path: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield the path, the value before and the value after of all that dictionaries hold."""
+    """Yield the path, the value before and the value after of all that dictionaries hold.
+
+    The values of tuples and lists of one length are looked at one by one too.
+    """
+    rows = isinstance(before, tuple | list) and isinstance(after, tuple | list)
+    if rows and len(before) == len(after):
+        before, after = dict(enumerate(before)), dict(enumerate(after))
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         yield path, before, after
         return
@@ -110,6 +146,16 @@ def data_of(name: str, result: object) -> object:
         f"not {type(result).__name__}",
         "the array is returned alone" if isinstance(result, np.ndarray) else "",
     )
+
+
+def array_of(name: str, result: object) -> object:
+    """Return the derivative that a backward function returned alone; refuse a structure."""
+    if isinstance(result, Mapping):
+        raise CheckError(
+            f"{name} should return an array, not a dictionary with {list(result)}",
+            "return the array input_od alone",
+        )
+    return result
 
 
 def expect_sizes(name: str, given: str, result: Mapping, maps: np.ndarray) -> None:

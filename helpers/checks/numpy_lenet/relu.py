@@ -7,6 +7,7 @@ import numpy as np
 from helpers.checks.diagnosis import Mistake, as_array, expect
 from helpers.checks.errors import CheckError
 from helpers.checks.numpy_lenet.reference import (
+    array_of,
     call,
     call_and_compare,
     data_of,
@@ -67,6 +68,10 @@ def _inputs(scale: float) -> Iterator[tuple[str, np.ndarray]]:
 def _forward_mistakes(maps: np.ndarray) -> Iterator[Mistake]:
     for words, instead in _INSTEAD.items():
         yield words, flat(instead(maps))
+    yield (
+        "np.max takes the largest number along an axis; np.maximum compares number by number",
+        flat(maps).max(axis=0),
+    )
 
 
 def _expect_forward(given: str, maps: np.ndarray, result: object) -> None:
@@ -151,7 +156,8 @@ def _backward_arguments(maps: np.ndarray, diff: np.ndarray) -> dict[str, object]
 
 def _expect_backward(given: str, got: object, maps: np.ndarray, diff: np.ndarray) -> None:
     right, mistakes = flat(np.where(maps > 0, diff, 0)), _backward_mistakes(maps, diff)
-    expect(f"{relu_backward.name}, input_od", given, got, right, mistakes)
+    input_od = array_of(relu_backward.name, got)
+    expect(f"{relu_backward.name}, input_od", given, input_od, right, mistakes)
 
 
 @relu_backward.part("inputs between -1 and 1")
@@ -177,7 +183,8 @@ def _(answer: Callable) -> None:
     name, given = relu_backward.name, "whole numbers from -2 to 2, many of them 0"
     maps = np.random.default_rng(3).integers(-2, 3, (2, 3, 4, 2)).astype(float)
     diff = numbers(maps.shape, seed=91)
-    got = as_array(name, call(name, given, answer, *_backward_arguments(maps, diff).values()))
+    result = call(name, given, answer, *_backward_arguments(maps, diff).values())
+    got = as_array(name, array_of(name, result))
     if got.shape != flat(diff).shape:
         _expect_backward(given, got, maps, diff)
     at_zero = flat(maps) == 0

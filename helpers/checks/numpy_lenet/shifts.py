@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from helpers.checks.answers import Causes
 from helpers.checks.diagnosis import as_array
 from helpers.checks.errors import CheckError
 from helpers.checks.numpy_lenet.reference import call, call_and_compare, numbers
@@ -16,6 +17,14 @@ Move = tuple[int, int]  # down and across
 # Each move is counted; the counts' standard deviation is √(n·p·(1 − p)). Six of them are exceeded
 # once in a billion, and the seeds are fixed: a right answer is never refused.
 DEVIATIONS = 6
+
+_ALL_AXES = "channels and batch are padded too; only height and width should be (numpy_layers.pad)"
+_ONE_END = "one end never comes: rng.integers(a, b) stops before b"
+# The images that are tried have two channels.
+_CAUSES: Causes = (
+    (r"broadcast input array from shape \((?!2,)\d+,\d+,\d+\) into shape \(2,", _ALL_AXES),
+    (r"low >= high", _ONE_END),
+)
 
 
 def moved(images: np.ndarray, down: int, across: int) -> np.ndarray:
@@ -155,22 +164,30 @@ def _images(count: int, blank: int = 0) -> np.ndarray:
 def _try(answer: Callable, images: np.ndarray, shift: int, rng: np.random.Generator) -> Trial:
     """Call the answer; `rng` goes on from call to call, and so is not copied."""
     given = _given(images, shift)
-    result = call("random_shifts", given, lambda copies: answer(copies, shift, rng), images)
+    result = call(
+        "random_shifts", given, lambda copies: answer(copies, shift, rng), images, causes=_CAUSES
+    )
     return _trial(images, shift, result)
 
 
 def _trial(images: np.ndarray, shift: int, result: object) -> Trial:
     got = as_array("random_shifts", result)
     if got.shape != images.shape:
-        size = images.shape[1] + 2 * shift, images.shape[2] + 2 * shift
         raise CheckError(
             f"random_shifts: the sizes should stay as they are\n  given: {_given(images, shift)}\n"
             f"  expected: shape {images.shape}\n  got: shape {got.shape}",
-            "the padded images are returned; a window of the original size has to be cut out"
-            if got.shape[1:3] == size
-            else "",
+            _explain_sizes(got, images, shift),
         )
     return Trial(images, shift, got)
+
+
+def _explain_sizes(got: np.ndarray, images: np.ndarray, shift: int) -> str:
+    grown = tuple(size + 2 * shift for size in images.shape)
+    if got.ndim == 4 and (got.shape[0] == grown[0] or got.shape[3] == grown[3]):
+        return _ALL_AXES
+    if got.shape[1:3] == grown[1:3]:
+        return "the padded images are returned; a window of the original size has to be cut out"
+    return ""
 
 
 def _several(answer: Callable, images: np.ndarray, shift: int, rng: np.random.Generator) -> Trial:
@@ -354,10 +371,8 @@ def _steps(shift: int) -> range:
 
 def _explain_uneven(got: np.ndarray, shift: int) -> str:
     never = [move for move, count in zip(_steps(shift), got, strict=True) if count == 0]
-    if never == [shift]:
-        return "the upper end is left out: rng.integers(a, b) stops before b"
-    if never == [-shift]:
-        return "the lower end is left out"
+    if never in ([shift], [-shift]):
+        return _ONE_END
     if never == [0]:
         return "the move 0 never comes"
     if len(never) == 2 * shift:

@@ -282,6 +282,21 @@ def _accepted(number: int) -> list[object]:
     return [_RIGHT[number], *(_SHARES.values() if number == 12 else ())]
 
 
+def _explain_form(number: int, got: np.ndarray) -> str:
+    """Say when an answer has too few decimals, or not as many numbers as are asked for."""
+    if number <= 2 and got.size == 1:
+        return "height and width are two numbers"
+    if number == 12 and got.size > 1:
+        return "one answer is asked for; each defensible one is accepted"
+    if np.ndim(_RIGHT[number]) == 0 and got.shape == (1,):
+        return "a plain number is asked for"
+    for value in _accepted(number):
+        rounded = (np.round(np.asarray(value, dtype=float), places) for places in (1, 2, 3))
+        if any(got.shape == r.shape and np.allclose(got, r, atol=1e-9) for r in rounded):
+            return "right when rounded; give four decimals or more"
+    return ""
+
+
 def _expect_answer(answer: Callable, number: int) -> None:
     answers = attempt("toy_answers", answer)
     what = f"toy_answers, question {number}: {QUESTIONS[number - 1]}"
@@ -299,8 +314,11 @@ def _expect_answer(answer: Callable, number: int) -> None:
         return
     if number == 10 and got.shape == (3,) and _near(np.abs(got), np.abs(_RIGHT[10])):
         hint = "the sign is wrong: the derivative of −ln y is −1/y"
+    elif number >= 8 and not got.any():  # left blank: mistakes that end near zero explain nothing
+        hint = ""
     else:
-        hint = next((words for words, value in _mistakes(number) if _near(got, value)), "")
+        explained = (words for words, value in _mistakes(number) if _near(got, value))
+        hint = next(explained, "") or _explain_form(number, got)
     shown = np.array2string(got, precision=6, separator=", ")
     raise CheckError(f"{what}: {shown} is not right", hint)
 

@@ -140,9 +140,8 @@ MISTAKES: dict[str, dict[str, Callable]] = {
     "the old θ is returned; the new one should be": {
         "step": lambda p, t, g, r, mu: (p - (mu * t + r * g), t)
     },
-    "the parameters are returned as they came": {
-        "step": lambda p, t, g, r, mu: (p, mu * t + r * g)
-    },
+    "the parameters are returned as they came, or the old θ is taken off, which is zero in the "
+    "first step": {"step": lambda p, t, g, r, mu: (p, mu * t + r * g)},
     "nothing is updated": {"step": lambda p, t, g, r, mu: (p, t)},
     "the old θ is taken off w; the new one should be": {
         "step": lambda p, t, g, r, mu: (p - t, mu * t + r * g)
