@@ -12,7 +12,7 @@ import torch
 from cells import ROOT, execute
 from torch.nn import functional as F
 
-from helpers import checks, convnet, figures, numpy_layers
+from helpers import checkpoints, checks, convnet, figures, numpy_layers
 from helpers import numpy_layers as nl
 from helpers.checks import CheckError
 from helpers.parameters import ParameterError
@@ -43,8 +43,9 @@ SMALL = {
 
 
 @pytest.fixture(autouse=True)
-def as_before():
-    """Figures and the style of figures end with each test."""
+def as_before(tmp_path, monkeypatch):
+    """Figures and the style of figures end with each test, and so does its output folder."""
+    monkeypatch.chdir(tmp_path)
     with mpl.rc_context():
         mpl.use("agg")
         yield
@@ -324,6 +325,7 @@ def test_the_machine_agrees_with_the_pencil(nb):
         ({"seed": -1}, "seed = -1: "),
         ({"seed": 2**32}, "seed = 4294967296: "),
         ({"seed": 2**32 - 1}, "seed = 4294967295: .* the last of the 3 seeds is valid"),
+        ({"output_folder": ""}, "output_folder = '': "),
         ({"dataset": "cifar10"}, "dataset = 'cifar10': it must be one of 'auto', 'mnist', 'stand"),
     ],
 )
@@ -425,3 +427,22 @@ def test_results_are_means_over_seeds_and_say_each():
     assert recorded["deviation"] == pytest.approx(np.std(recorded["by_seed"], ddof=1))
     assert len(recorded["by_seed"]) == 2 and recorded["train_seconds"] > 0
     assert recorded["epsilon"] == 0.02 and names["run"].results["classic"]["epsilon"] == 0.01
+
+
+def test_a_training_that_an_interrupted_run_had_finished_is_taken_over(capsys):
+    names = prepared()
+    first = fitted(names)
+    for held in list(checkpoints._held.values()):  # as when the process ends
+        checkpoints._give_up(held._lock)
+    checkpoints._held.clear()
+    second = fitted(names)
+    assert capsys.readouterr().out.count("taken over whole from") == 1
+    assert second["costs"] == first["costs"] and second["seconds"] == first["seconds"]
+    np.testing.assert_array_equal(second["params"][2]["w"], first["params"][2]["w"])
+    # With another pooling it is trained again.
+    for held in list(checkpoints._held.values()):
+        checkpoints._give_up(held._lock)
+    checkpoints._held.clear()
+    names["functions"]["RELU"] = (lambda input, layer: {**input, "diff": None}, None)
+    with pytest.raises(TypeError):
+        fitted(names)
