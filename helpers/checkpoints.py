@@ -204,6 +204,49 @@ def _give_up(lock: filelock.BaseFileLock) -> None:
             Path(lock.lock_file).unlink(missing_ok=True)
 
 
+# --- Work that is finished once -------------------------------------------------------------------
+
+
+def finished(
+    folder: str | Path, name: str, decides: Mapping[str, object], compute: Callable[[], object]
+) -> object:
+    """Return what `compute()` returns, or what it returned in a run that was interrupted.
+
+    `decides` is all that the result hangs on; functions among it are read down to the code that
+    they call. The result may hold NumPy arrays, numbers and texts, in lists and dictionaries. What
+    cannot be read, and what another process holds, is computed. Raises `CheckpointError` if the
+    folder cannot be written or a file cannot be read.
+    """
+    try:
+        digest = Reader().digest(dict(decides)).hex()[:12]
+    except Unreadable:
+        return compute()
+    checkpoint = hold(folder, name, digest)
+    if checkpoint is None:
+        return compute()
+    saved = checkpoint.load()
+    if saved is None:
+        checkpoint.start_clock(0.0)
+        result = compute()
+        checkpoint.save({"result": _converted(result, np.ndarray, torch.from_numpy)})
+    else:
+        print(f"{name}: taken over whole from {checkpoint.path}; delete it to compute it again.")
+        result = _converted(saved["result"], Tensor, Tensor.numpy)
+    checkpoint.complete = True
+    return result
+
+
+def _converted(value: object, kind: type, convert: Callable[[object], object]) -> object:
+    """Return `value` with everything of `kind` in it converted."""
+    if isinstance(value, kind):
+        return convert(value)
+    if isinstance(value, dict):
+        return {key: _converted(part, kind, convert) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_converted(part, kind, convert) for part in value]
+    return value
+
+
 # --- Fingerprints ---------------------------------------------------------------------------------
 
 

@@ -22,6 +22,8 @@ import numpy as np
 
 from helpers import data as datasets
 from helpers import numpy_layers
+from helpers.errors import ReaderError
+from helpers.numpy_layers import NotFiniteError
 
 Structure = dict[str, object]
 Layer = Mapping[str, object]
@@ -30,6 +32,17 @@ LayerFunctions = Mapping[str, tuple[Callable, Callable]]
 
 WITH_PARAMETERS = ("CONV", "IP", "LOSS")
 TYPES = ("DATA", "CONV", "POOLING", "IP", "RELU", "LOSS")
+
+
+class Diverged(ReaderError, ArithmeticError):
+    """A training whose numbers stopped being finite in step `step`, with its `settings`."""
+
+    def __init__(self, step: int, settings: Mapping[str, float], cause: NotFiniteError):
+        shown = ", ".join(f"{name} = {value:g}" for name, value in settings.items())
+        super().__init__(
+            f"step {step}, {cause}. The settings were {shown}; "
+            "a smaller epsilon is the usual cure, or a larger batch."
+        )
 
 
 # Data and structures
@@ -54,7 +67,15 @@ def load_mnist(
 
 
 def as_structure(images: np.ndarray) -> Structure:
-    """Wrap `[channel, height, width, batch_size]` in a structure, its `diff` still unknown."""
+    """Wrap `[channel, height, width, batch_size]` in a structure, its `diff` still unknown.
+
+    Raises a ValueError for an array that does not have these four axes.
+    """
+    if np.ndim(images) != 4:
+        raise ValueError(
+            "as_structure needs [channel, height, width, batch_size], got the shape "
+            f"{np.shape(images)}"
+        )
     channel, height, width, batch_size = images.shape
     return {
         "height": height,
@@ -70,8 +91,13 @@ def as_images(structure: Structure, layer: str, field: str = "data") -> np.ndarr
     """Return `data` (or `diff`) as `[channel, height, width, batch_size]`, without a copy.
 
     A ValueError that names `layer` says when the array does not have the shape that the structure
-    promises.
+    promises. A field in the place of the layer's name is a ValueError too.
     """
+    if layer in ("data", "diff"):
+        raise ValueError(
+            "as_images takes the name of the layer first, then 'data' or 'diff': "
+            f'as_images(…, "layer", {layer!r})'
+        )
     shape = tuple(structure[name] for name in ("channel", "height", "width", "batch_size"))
     matrix = structure[field]
     promised = (shape[0] * shape[1] * shape[2], shape[3])
@@ -266,7 +292,7 @@ def conv_net(
     """Return `cp`, the cost and the share of correct answers, and the gradient of all parameters.
 
     `data` is `[d, batch_size]`, `labels` `[batch_size]`; `functions` maps POOLING, IP and RELU to
-    `(forward, backward)`. A ValueError names the first layer whose output is not finite.
+    `(forward, backward)`. A `NotFiniteError` names the first layer whose output is not finite.
     """
     last = len(layers)
     output = conv_net_forward(params, layers, data, functions)
@@ -274,7 +300,7 @@ def conv_net(
     if not np.isfinite(cp["cost"]):
         for i in range(2, last):
             numpy_layers.require_finite(output[i]["data"], layer_name(layers, i))
-        raise ValueError(f"{layer_name(layers, last)}: the cost is {cp['cost']}")
+        raise NotFiniteError(f"{layer_name(layers, last)}: the cost is {cp['cost']}")
     param_grad = {last: gradient}
     for i in range(last - 1, 1, -1):
         output[i]["diff"] = input_od
@@ -315,7 +341,6 @@ def parallel_conv_net(
 
 
 def predict(
-    workers: Executor,
     params: Parameters,
     layers: Mapping[int, Layer],
     data: np.ndarray,
@@ -324,13 +349,12 @@ def predict(
 ) -> np.ndarray:
     """Return the probabilities `[classes, n]` of all images `[d, n]`, `batch_size` at a time."""
     last = len(layers)
-
-    def probabilities(start: int) -> np.ndarray:
+    probabilities = []
+    for start in range(0, data.shape[1], batch_size):
         images = data[:, start : start + batch_size]
         output = conv_net_forward(params, layers, images, functions)[last - 1]
-        return softmax(_scores(output, params[last]))
-
-    return np.concatenate(list(workers.map(probabilities, range(0, data.shape[1], batch_size))), 1)
+        probabilities.append(softmax(_scores(output, params[last])))
+    return np.concatenate(probabilities, axis=1)
 
 
 # Training

@@ -9,6 +9,7 @@ import numpy as np
 from cycler import cycler
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -207,6 +208,35 @@ def layer_diagram(
         x += sizes[0] + shift + 0.7
     ax.set(xlim=(-0.15, x - 0.5), ylim=(-0.7, 1.2), aspect="equal", title=title)
     ax.axis("off")
+
+
+def number_grid(
+    ax: Axes,
+    values: np.ndarray,
+    *,
+    title: str | None = None,
+    marked: np.ndarray | None = None,
+    fontsize: float = 9,
+) -> None:
+    """Draw a matrix `values` `[rows, columns]` in `ax` as a grid of its numbers, or of texts.
+
+    `marked` `[rows, columns]` holds whole numbers: 0 leaves a cell white, n shades it in the nth
+    of `COLORS`. Equal shades in several grids show what belongs together.
+    """
+    values = np.asarray(values)
+    rows, columns = values.shape
+    marked = np.zeros((rows, columns), int) if marked is None else np.asarray(marked)
+    if marked.shape != values.shape:
+        raise ValueError(f"marked must have the shape {values.shape}, got {marked.shape}")
+    for (row, column), value in np.ndenumerate(values):
+        mark = marked[row, column]
+        color = to_rgba(COLORS[mark - 1], 0.35) if mark else "white"
+        ax.add_patch(Rectangle((column, row), 1, 1, facecolor=color, edgecolor="#888888"))
+        text = value if isinstance(value, str) else f"{value:.4g}".replace("-", "\u2212")
+        ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=fontsize)
+    ax.set(xlim=(-0.05, columns + 0.05), ylim=(rows + 0.05, -0.05), aspect="equal")
+    ax.axis("off")
+    ax.set_title(title or "", fontsize=10)
 
 
 def table(

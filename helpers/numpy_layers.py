@@ -17,6 +17,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 Size = int | tuple[int, int]
 
 
+class NotFiniteError(ValueError):
+    """An array holds NaN or infinity; the message names the layer."""
+
+
 def batch_last(images: np.ndarray) -> np.ndarray:
     """Copy `[batch, channels, height, width]` to contiguous `[channels, height, width, batch]`."""
     images = np.asarray(images)
@@ -292,11 +296,11 @@ def pair(
 
 
 def require_finite(array: np.ndarray, layer: str) -> None:
-    """Raise a ValueError that names `layer` when the array holds NaN or infinity."""
+    """Raise a `NotFiniteError` that names `layer` when the array holds NaN or infinity."""
     # The two extremes show both without the temporary array that isfinite(array) would need.
     if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
         bad = int(np.sum(~np.isfinite(array)))
-        raise ValueError(
+        raise NotFiniteError(
             f"{layer}: {bad} of {array.size} numbers in the array of shape {array.shape} "
             "are NaN or infinite; all must be finite"
         )

@@ -6,6 +6,34 @@ none that is. `PARTLY` says which share of a check's points the half-right answe
 """
 
 HALF = {
+    "numpy_lenet": {
+        "def toy_answers": """
+right_answers = toy_answers
+
+
+def toy_answers():
+    return {number: answer if number < 8 else 0 for number, answer in right_answers().items()}""",
+        "def pooling_layer_backward": """
+def pooling_layer_backward(output, input, layer):
+    images = convnet.as_images(input, "pooling layer")
+    maxima = convnet.as_images(output, "pooling layer")
+    diff = convnet.as_images(output, "pooling layer", "diff")
+    input_od = np.zeros_like(images)
+    for pixels, gradient in zip(places(images, layer), places(input_od, layer), strict=True):
+        gradient += diff * (pixels == maxima)
+    return input_od.reshape(input["data"].shape)""",
+        "def sgd_momentum": """
+def sgd_momentum(w_rate, b_rate, mu, decay, params, param_winc, param_grad):
+    new_params, new_winc = {}, {}
+    for i, grad in param_grad.items():
+        rates = {"w": w_rate, "b": b_rate}
+        new_winc[i] = {
+            name: mu * param_winc[i][name] + rate * (grad[name] + decay * params[i][name])
+            for name, rate in rates.items()
+        }
+        new_params[i] = {name: params[i][name] - new_winc[i][name] for name in rates}
+    return new_params, new_winc""",
+    },
     "hw7": {
         "class LeNet5": """
 right = LeNet5._initialize_network
@@ -86,6 +114,16 @@ def rmsprop_step(theta, gradient, mean_square, learning_rate, rho, epsilon=1e-8)
 
 # The share of the points of the check of each answer, and the reason that the feedback gives.
 PARTLY = {
+    "numpy_lenet": {
+        "toy_answers": (7 / 12, "question 9"),
+        "pooling_layer_forward": (1, ""),
+        "relu_forward": (1, ""),
+        "inner_product_forward": (1, ""),
+        "pooling_layer_backward": (6 / 7, "attains the maximum"),
+        "relu_backward": (1, ""),
+        "inner_product_backward": (1, ""),
+        "sgd_momentum": (6 / 7, "weight decay acts on the biases"),
+    },
     "hw7": {
         "LeNet5": (0.5, "ReLU is missing after the second fully connected layer"),
         "train": (0.6, "momentum has no effect"),
@@ -108,6 +146,32 @@ PARTLY = {
 }
 
 WRONG = {
+    "numpy_lenet": {
+        "def toy_answers": """
+def toy_answers():
+    return dict.fromkeys(range(1, 13), 0)""",
+        "def pooling_layer_forward": """
+def pooling_layer_forward(input, layer):
+    return input""",
+        "def relu_forward": """
+def relu_forward(input, layer):
+    return input""",
+        "def inner_product_forward": """
+def inner_product_forward(input, layer, param):
+    return input""",
+        "def pooling_layer_backward": """
+def pooling_layer_backward(output, input, layer):
+    return np.zeros_like(input["data"])""",
+        "def relu_backward": """
+def relu_backward(output, input, layer):
+    return np.zeros_like(input["data"])""",
+        "def inner_product_backward": """
+def inner_product_backward(output, input, layer, param):
+    return {"w": 0 * param["w"], "b": 0 * param["b"]}, 0 * input["data"]""",
+        "def sgd_momentum": """
+def sgd_momentum(w_rate, b_rate, mu, decay, params, param_winc, param_grad):
+    return params, param_winc""",
+    },
     "hw7": {
         "class LeNet5": """
 LeNet5._initialize_network = lambda self: nn.Sequential(nn.Linear(784, 10))""",

@@ -944,3 +944,38 @@ def test_a_loop_of_ones_own_can_take_the_same_batches():
     batches = training.BatchOrder(400, 32, 7)
     assert all(torch.equal(labels[batches(step)], y) for step, y in enumerate(seen))
     assert len(seen) == 30 and math.ceil(30 * 32 / 400) == 3  # over the border of an epoch
+
+
+def test_finished_work_is_taken_over_by_the_next_process_only_if_nothing_changed(tmp_path, capsys):
+    calls = []
+
+    def step(x):
+        return 2 * x
+
+    def compute():
+        calls.append(1)
+        return {"params": {2: np.arange(3.0)}, "costs": [1.5, step(1)], "words": "done"}
+
+    def again(**decides):
+        for held in list(checkpoints._held.values()):  # as when a process ends
+            checkpoints._give_up(held._lock)
+        checkpoints._held.clear()
+        return checkpoints.finished(tmp_path, "a run", {"step": step, "seed": 0} | decides, compute)
+
+    first, second = again(), again()
+    assert len(calls) == 1 and "taken over whole from" in capsys.readouterr().out
+    np.testing.assert_array_equal(second["params"][2], first["params"][2])
+    assert second["costs"] == [1.5, 2] and second["words"] == "done"
+    again(seed=1)
+    again(step=lambda x: 3 * x)
+    assert len(calls) == 3
+    # In one process, to run a cell again is to compute again.
+    for _ in range(2):
+        checkpoints.finished(tmp_path, "a run", {"step": step, "seed": 2}, compute)
+    assert len(calls) == 5
+
+
+def test_finished_work_that_cannot_be_read_is_computed(tmp_path):
+    with open(tmp_path / "open", "w") as file:
+        assert checkpoints.finished(tmp_path, "a run", {"file": file}, lambda: 7) == 7
+    assert not list(tmp_path.glob("*.pt"))

@@ -73,3 +73,15 @@ def test_right_values_match_no_common_mistake():
     assert recognise(RIGHT, common_mistakes(RIGHT, 4)) == ""
     expect("the maps", "", torch.tensor(RIGHT).float(), RIGHT)
     expect("zero", "", 0, 0.0)
+
+
+def test_the_rows_of_a_small_matrix_stand_below_each_other():
+    with pytest.raises(CheckError) as caught:
+        expect("w", "2 units", [[1.0, 2.0], [3.0, 4.5]], [[1.0, 2.0], [3.0, 4.0]])
+    lines = str(caught.value).splitlines()
+    assert lines[2:6] == [
+        "  expected: [[1., 2.],",
+        "             [3., 4.]]",
+        "  got: [[1. , 2. ],",
+        "        [3. , 4.5]]",
+    ]

@@ -279,3 +279,27 @@ def test_the_order_of_a_table_is_that_of_its_first_row(monkeypatch):
     monkeypatch.setattr(figures, "display", lambda data, raw: shown.append(data["text/plain"]))
     figures.table([{"b": 1, "a": 2}, {"a": 3, "b": 4}], caption="letters")
     assert shown == ["b | a\n1 | 2\n4 | 3"]
+
+
+def test_a_number_grid_shows_each_number_in_its_cell_and_shades_the_marked_ones():
+    _, ax = plt.subplots()
+    figures.number_grid(ax, [[1, -2.5, 3], [4, 5, 6]], marked=[[0, 2, 0], [0, 0, 1]], title="w")
+    shown = {text.get_position(): text.get_text() for text in ax.texts}
+    assert shown[0.5, 0.5] == "1" and shown[1.5, 0.5] == "\u22122.5" and shown[2.5, 1.5] == "6"
+    colors = {patch.get_xy(): to_hex(patch.get_facecolor()) for patch in ax.patches}
+    assert colors[0, 0] == "#ffffff"
+    assert colors[1, 0] == figures.COLORS[1].lower() and colors[2, 1] == figures.COLORS[0].lower()
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
+    assert ax.get_title() == "w"
+
+
+def test_marks_of_another_shape_are_refused():
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match=r"marked must have the shape \(2, 3\), got \(3, 2\)"):
+        figures.number_grid(ax, np.zeros((2, 3)), marked=np.zeros((3, 2), int))
+
+
+def test_texts_stand_in_a_grid_as_they_are():
+    _, ax = plt.subplots()
+    figures.number_grid(ax, np.array([["$x_{11}$", ""]], dtype=object))
+    assert [text.get_text() for text in ax.texts] == ["$x_{11}$", ""]

@@ -1,99 +1,96 @@
-"""The published layers of notebooks/numpy_lenet.ipynb, and helpers.convnet around them.
+"""NumPy LeNet: its answers against PyTorch and their checks, its parameters and its trainings."""
 
-The functions are taken from the notebook's cells, so that what is tested is what readers see.
-"""
+import itertools
+import json
+import re
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from types import SimpleNamespace
-
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from cells import source
+from cells import ROOT, execute
 from torch.nn import functional as F
 
-from helpers import checks, convnet, data
+from helpers import checkpoints, checks, convnet, figures, numpy_layers
 from helpers import numpy_layers as nl
+from helpers.checks import CheckError
 from helpers.parameters import ParameterError
 
-IMPORTS = "\n".join(
-    line
-    for line in source("numpy_lenet", "setup").splitlines()
-    if line.startswith(("import ", "from "))
-)
-SOLUTIONS = [
-    "q1-pooling-forward",
-    "q2-relu-forward",
-    "q3-inner-product-forward",
-    "q4-pooling-backward",
-    "q5-relu-backward",
-    "q6-inner-product-backward",
-    "q7-sgd-momentum",
-    "random-shifts",
-]
+ANSWERS = {
+    "toy_answers": "toy-answers",
+    "pooling_layer_forward": "q1-pooling-forward",
+    "relu_forward": "q2-relu-forward",
+    "inner_product_forward": "q3-inner-product-forward",
+    "pooling_layer_backward": "q4-pooling-backward",
+    "relu_backward": "q5-relu-backward",
+    "inner_product_backward": "q6-inner-product-backward",
+    "convolution_loops": "convolution-loops",
+    "convolution_backward_loops": "convolution-loops",
+    "conv_layer_backward": "conv-layer-backward",
+    "sgd_momentum": "q7-sgd-momentum",
+    "train": "train",
+    "random_shifts": "random-shifts",
+}
+CELLS = list(dict.fromkeys(ANSWERS.values()))
+IMPORTS = {"np": np, "plt": plt, "checks": checks, "convnet": convnet, "itertools": itertools}
+IMPORTS |= {"numpy_layers": numpy_layers, "figures": figures, "seed": 0, "batch_size": 8}
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+SMALL = {
+    **{"full_iterations": 6, "subset_iterations": 4, "selection_iterations": 3, "num_seeds": 2},
+    **{"learning_rates": [0.02], "decays": [0.0], "shifts": [0, 1], "dataset": "stand-in"},
+}
 
 
-def run_cells(*ids, names=None, changes=None):
-    """Run cells in one namespace, as a kernel would, each after the replacement it is given."""
-    names = {"seed": 0, "batch_size": 8, "workers": 2} | (names or {})
-    exec(IMPORTS, names)
-    for cell in ids:
-        code = source("numpy_lenet", cell)
-        if changes and cell in changes:
-            old, new = changes[cell]
-            assert old in code, f"{old!r} does not occur in {cell}"
-            code = code.replace(old, new)
-        exec(compile(code, cell, "exec"), names)
-    return names
+@pytest.fixture(autouse=True)
+def as_before(tmp_path, monkeypatch):
+    """Figures and the style of figures end with each test, and so does its output folder."""
+    monkeypatch.chdir(tmp_path)
+    with mpl.rc_context():
+        mpl.use("agg")
+        yield
+        plt.close("all")
 
 
 @pytest.fixture(scope="module")
 def nb():
-    return run_cells(*SOLUTIONS)
+    np.random.seed(0)
+    return execute("numpy_lenet", *CELLS, "functions", **IMPORTS)
 
 
-@pytest.fixture(scope="module")
-def functions(nb):
-    return {
-        "POOLING": (nb["pooling_layer_forward"], nb["pooling_layer_backward"]),
-        "RELU": (nb["relu_forward"], nb["relu_backward"]),
-        "IP": (nb["inner_product_forward"], nb["inner_product_backward"]),
-    }
+# --- the answers
 
 
 def pooling_geometries(count, seed):
-    """Return tuples of channels, height, width, batch, window, stride, padding that fit."""
+    """Return tuples of channels, height, width, batch, window and stride that fit."""
     rng = np.random.default_rng(seed)
     found = []
     while len(found) < count:
         k, stride = int(rng.integers(1, 6)), int(rng.integers(1, 4))
-        padding = int(rng.integers(0, k // 2 + 1))
-        height, width = (k + stride * int(n) - 2 * padding for n in rng.integers(0, 5, 2))
-        if min(height, width) >= 1:
-            channels, batch = (int(v) for v in rng.integers(1, 4, 2))
-            found.append((channels, height, width, batch, k, stride, padding))
+        height, width = (k + stride * int(n) for n in rng.integers(0, 5, 2))
+        channels, batch = (int(v) for v in rng.integers(1, 4, 2))
+        found.append((channels, height, width, batch, k, stride))
     return found
 
 
-GEOMETRIES = pooling_geometries(80, 0)
-assert any(k > stride and padding for *_, k, stride, padding in GEOMETRIES)
+GEOMETRIES = pooling_geometries(40, 0)
+assert any(k > stride for *_, k, stride in GEOMETRIES)
 
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_pooling_equals_pytorch(nb, geometry, ties):
-    *shape, k, stride, padding = geometry
+    *shape, k, stride = geometry
     rng = np.random.default_rng(1)
     x = rng.integers(-1, 2, shape).astype(float) if ties else rng.normal(size=shape)
-    layer = {"type": "POOLING", "k": k, "stride": stride, "pad": padding}
+    layer = {"type": "POOLING", "k": k, "stride": stride, "pad": 0}
     input = convnet.as_structure(x)
+    before = x.copy()
     output = nb["pooling_layer_forward"](input, layer)
     y = convnet.as_images(output, "test")
 
     tx = torch.tensor(nl.batch_first(x), requires_grad=True)
-    ty = F.max_pool2d(tx, k, stride, padding)
+    ty = F.max_pool2d(tx, k, stride)
     np.testing.assert_allclose(nl.batch_first(y), ty.detach(), **CLOSE)
 
     dy = rng.normal(size=y.shape)
@@ -102,17 +99,21 @@ def test_pooling_equals_pytorch(nb, geometry, ties):
     dx = nb["pooling_layer_backward"](output, input, layer)
     assert dx.shape == input["data"].shape
     np.testing.assert_allclose(nl.batch_first(dx.reshape(shape)), tx.grad, **CLOSE)
+    np.testing.assert_array_equal(x, before)
 
 
-def test_pooling_leaves_its_arguments_alone(nb):
-    layer = {"k": 2, "stride": 1, "pad": 0}
-    input = convnet.as_structure(np.random.default_rng(0).normal(size=(2, 3, 3, 2)))
-    output = nb["pooling_layer_forward"](input, layer)
-    output["diff"] = np.ones_like(output["data"])
-    before = input["data"].copy()
-    nb["pooling_layer_backward"](output, input, layer)
-    np.testing.assert_array_equal(input["data"], before)
-    np.testing.assert_array_equal(output["diff"], 1)
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        ({"k": 2, "stride": 2, "pad": 0}, "multiple of 2"),
+        ({"k": 4, "stride": 1, "pad": 0}, "does not fit"),
+        ({"k": 2, "stride": 1, "pad": 1}, "pad must be 0, got 1"),
+    ],
+)
+def test_pooling_that_cannot_be_is_named(nb, layer, message):
+    input = convnet.as_structure(np.zeros((2, 3, 3, 4)))
+    with pytest.raises(ValueError, match=f"pooling layer: .*{message}"):
+        nb["pooling_layer_forward"](input, layer)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -137,6 +138,36 @@ def test_relu_and_inner_product_equal_pytorch(nb, seed):
     np.testing.assert_allclose(dx.T, tx.grad, **CLOSE)
     np.testing.assert_allclose(gradient["w"], tw.grad, **CLOSE)
     np.testing.assert_allclose(gradient["b"], tb.grad, **CLOSE)
+
+
+def test_the_convolution_in_loops_equals_pytorch(nb):
+    rng = np.random.default_rng(0)
+    image, w = rng.normal(size=(3, 7, 6)), rng.normal(size=(4, 3, 3, 3))
+    tx, tw = (torch.tensor(a, requires_grad=True) for a in (image, w))
+    ty = F.conv2d(tx[None], tw)[0]
+    np.testing.assert_allclose(nb["convolution_loops"](image, w), ty.detach(), **CLOSE)
+    delta = rng.normal(size=ty.shape)
+    ty.backward(torch.tensor(delta))
+    d_w, d_image = nb["convolution_backward_loops"](delta, image, w)
+    np.testing.assert_allclose(d_w, tw.grad, **CLOSE)
+    np.testing.assert_allclose(d_image, tx.grad, **CLOSE)
+
+
+@pytest.mark.parametrize("stride, padding", [(1, 0), (2, 1), (1, 2)])
+def test_the_convolution_in_matrices_equals_the_handouts(nb, stride, padding):
+    rng = np.random.default_rng(0)
+    layer = {"num": 4, "k": 3, "stride": stride, "pad": padding}
+    input = convnet.as_structure(rng.normal(size=(2, 5, 7, 3)))
+    param = {"w": rng.normal(size=(4, 18)), "b": rng.normal(size=4)}
+    output = convnet.conv_layer_forward(input, layer, param)
+    output["diff"] = rng.normal(size=output["data"].shape)
+    got, expected = (
+        function(output, input, layer, param)
+        for function in (nb["conv_layer_backward"], convnet.conv_layer_backward)
+    )
+    for name in ("w", "b"):
+        np.testing.assert_allclose(got[0][name], expected[0][name], **CLOSE)
+    np.testing.assert_allclose(got[1], expected[1], **CLOSE)
 
 
 def test_sgd_momentum_equals_pytorch(nb):
@@ -174,401 +205,244 @@ def test_random_shifts_pick_windows_of_the_padded_images(nb, shape, shift):
         np.testing.assert_array_equal(shifted[..., n], window)
 
 
-SMALL = {
-    1: {"type": "DATA", "height": 9, "width": 7, "channel": 2, "batch_size": 6},
-    2: {"type": "CONV", "num": 3, "k": 2, "stride": 1, "pad": 1},
-    3: {"type": "POOLING", "k": 4, "stride": 2, "pad": 1},
-    4: {"type": "CONV", "num": 4, "k": 3, "stride": 1, "pad": 1},
-    5: {"type": "RELU"},
-    6: {"type": "IP", "num": 7},
-    7: {"type": "RELU"},
-    8: {"type": "LOSS", "num": 5},
-}
+# --- the checks on the page
 
 
-@pytest.fixture
-def small():
-    rng = np.random.default_rng(0)
-    params = convnet.init_convnet(SMALL, 1, np.float64)
-    for own in params.values():
-        own["b"] += rng.normal(size=own["b"].shape)
-    return params, rng.normal(size=(126, 6)), rng.integers(0, 5, 6)
-
-
-def test_the_whole_network_equals_pytorch(small, functions):
-    params, x, labels = small
-    cp, gradient = convnet.conv_net(params, SMALL, x, labels, functions)
-
-    tp = {
-        i: {name: torch.tensor(a, requires_grad=True) for name, a in own.items()}
-        for i, own in params.items()
-    }
-    a = torch.tensor(nl.batch_first(x.reshape(2, 9, 7, 6)))
-    a = F.conv2d(a, tp[2]["w"].reshape(3, 2, 2, 2), tp[2]["b"], padding=1)
-    a = F.max_pool2d(a, 4, 2, 1)
-    a = F.relu(F.conv2d(a, tp[4]["w"].reshape(4, 3, 3, 3), tp[4]["b"], padding=1))
-    a = F.relu(F.linear(a.flatten(1), tp[6]["w"], tp[6]["b"]))
-    logits = F.linear(a, tp[8]["w"], tp[8]["b"])
-    cost = F.cross_entropy(logits, torch.tensor(labels))
-    cost.backward()
-    assert cp["cost"] == pytest.approx(cost.item(), rel=1e-9)
-    assert cp["percent"] == np.mean(logits.argmax(1).numpy() == labels)
-    for i, own in gradient.items():
-        for name, array in own.items():
-            np.testing.assert_allclose(array, tp[i][name].grad, **CLOSE)
-
-
-@pytest.mark.parametrize("cuts", [[], [3], [1], [2, 3]])
-def test_parts_of_a_batch_give_the_whole_batchs_gradient(small, functions, cuts):
-    params, x, labels = small
-    cp, gradient = convnet.conv_net(params, SMALL, x, labels, functions)
-    parts = list(zip(np.split(x, cuts, axis=1), np.split(labels, cuts), strict=True))
-    with ThreadPoolExecutor(2) as team:
-        part_cp, part_gradient = convnet.parallel_conv_net(team, parts, params, SMALL, functions)
-    assert part_cp == pytest.approx(cp, rel=1e-12)
-    for i, own in gradient.items():
-        for name, array in own.items():
-            np.testing.assert_allclose(part_gradient[i][name], array, rtol=1e-9, atol=1e-12)
-
-
-def test_predict_returns_probabilities_in_order(small, functions):
-    params, x, labels = small
-    with ThreadPoolExecutor(2) as team:
-        probabilities = convnet.predict(team, params, SMALL, x, functions, batch_size=4)
-    np.testing.assert_allclose(probabilities.sum(axis=0), 1)
-    cost = -np.mean(np.log(probabilities[labels, np.arange(6)]))
-    assert cost == pytest.approx(convnet.conv_net(params, SMALL, x, labels, functions)[0]["cost"])
-
-
-def test_float32_stays_float32(small, functions):
-    params, x, labels = small
-    params = convnet.init_convnet(SMALL, 1)
-    _, gradient = convnet.conv_net(params, SMALL, x.astype(np.float32), labels, functions)
-    assert {a.dtype for own in gradient.values() for a in own.values()} == {np.dtype("float32")}
-
-
-def test_softmax_loss_survives_large_scores():
-    scores = np.array([[1000.0, 0], [0, -1000]])
-    cost, probabilities, derivative = convnet.softmax_loss(scores, np.array([1, 0]))
-    assert cost == 500
-    np.testing.assert_array_equal(probabilities, [[1, 1], [0, 0]])
-    np.testing.assert_array_equal(derivative, [[0.5, 0], [-0.5, 0]])
-
-
-@pytest.mark.parametrize("labels", [[0, 2], [-1, 0], [0], [0.0, 1.0]])
-def test_impossible_labels_are_named(labels):
-    with pytest.raises(ValueError, match="loss layer: labels must be 2 whole numbers from 0 to 1"):
-        convnet.softmax_loss(np.zeros((2, 2)), np.array(labels))
-
-
-def test_im2col_conv_and_col2im_conv_take_structures():
-    layer = {"k": 2, "stride": 1, "pad": 1}
-    input = convnet.as_structure(np.random.default_rng(0).normal(size=(2, 3, 4, 2)))
-    columns = convnet.im2col_conv(input, layer)
-    assert columns.shape == (8, 4 * 5 * 2)
-    # With this padding every pixel lies in all four places of a window.
-    np.testing.assert_allclose(convnet.col2im_conv(columns, input, layer), 4 * input["data"])
-
-
-def test_rows_follow_the_assignments_index():
-    images = np.arange(2 * 3 * 4 * 1.0).reshape(2, 3, 4, 1)
-    column = convnet.as_structure(images)["data"][:, 0]
-    for k, i, j in np.ndindex(2, 3, 4):
-        row = (i + 1 - 1) * 4 + (j + 1) + (k + 1 - 1) * 3 * 4
-        assert column[row - 1] == images[k, i, j, 0]
-
-
-def test_load_mnist():
-    digits = data.mnist("stand-in")
-    x, y, xtest, ytest = convnet.load_mnist(True, digits)
-    assert x.shape == (784, len(digits.train_labels)) and x.dtype == np.float32
-    assert x.min() == 0 and x.max() == 1
-    np.testing.assert_allclose(x[:, 3], digits.train_images[3].ravel() / 255, rtol=1e-6)
-    few, few_labels, same, _ = convnet.load_mnist(False, digits)
-    assert few.shape[1] == len(few_labels) == -(-x.shape[1] // 20)
-    np.testing.assert_array_equal(few, x[:, ::20])
-    np.testing.assert_array_equal(few_labels, y[::20])
-    np.testing.assert_array_equal(same, xtest)
-    assert len(ytest) == xtest.shape[1]
-
-
-def test_init_convnet():
-    params = convnet.init_convnet(SMALL, 3)
-    shapes = {i: (own["w"].shape, own["b"].shape) for i, own in params.items()}
-    assert shapes == {
-        2: ((3, 8), (3,)),
-        4: ((4, 27), (4,)),
-        6: ((7, 4 * 5 * 4), (7,)),
-        8: ((5, 7), (5,)),
-    }
-    for own in params.values():
-        bound = np.sqrt(3 / own["w"].shape[1])
-        assert 0.8 * bound < abs(own["w"]).max() <= np.float32(bound)
-        assert not own["b"].any()
-    again, other = convnet.init_convnet(SMALL, 3), convnet.init_convnet(SMALL, 4)
-    np.testing.assert_array_equal(params[2]["w"], again[2]["w"])
-    assert (params[2]["w"] != other[2]["w"]).any()
-
-
-def test_get_lr():
-    assert convnet.get_lr(0, 0.01, 1e-4, 0.75) == 0.01
-    assert convnet.get_lr(10_000, 0.01, 1e-4, 0.75) == pytest.approx(0.01 / 2**0.75)
-
-
-def test_random_batches_go_through_all_images_before_any_returns():
-    batches = list(islice(convnet.random_batches(10, 4, 0), 10))
-    assert {len(batch) for batch in batches} == {4}
-    rounds = np.concatenate(batches).reshape(4, 10)
-    np.testing.assert_array_equal(np.sort(rounds, axis=1), np.tile(np.arange(10), (4, 1)))
-    assert (rounds[0] != rounds[1]).any()
-    again = next(convnet.random_batches(10, 4, 0))
-    np.testing.assert_array_equal(batches[0], again)
-    assert len(next(convnet.random_batches(3, 8, 0))) == 8
-
-
-def changed(i, **values):
-    return SMALL | {i: SMALL[i] | values}
+def test_every_answer_passes_its_own_check(nb, capsys):
+    for name in ANSWERS:
+        getattr(checks.numpy_lenet, name)(nb[name])
+    lines = capsys.readouterr().out
+    assert lines.count("✓") == len(ANSWERS) and "Note" not in lines
 
 
 @pytest.mark.parametrize(
-    ("layers", "message"),
+    "name, right, wrong",
     [
-        (changed(3, k=20, pad=0), r"layer 3 \(POOLING\): the window's height 20 over .* height 10"),
-        (changed(4, stride=2, pad=0, k=3), r"layer 4 \(CONV\): .*must be a multiple of 2"),
-        (changed(2, k=0), r"layer 2 \(CONV\): kernel_size must be a whole number of at least 1"),
-        (changed(5, type="TANH"), "types among DATA, CONV, POOLING, IP, RELU, LOSS"),
-        (changed(8, type="IP"), "begin with DATA and end with LOSS"),
-        ({i + 1: layer for i, layer in SMALL.items()}, "keys 1 to 8"),
+        ("toy_answers", "max(2, 7, 0, 1)", "max(8, 14, 7, 7)"),
+        ("pooling_layer_forward", "np.maximum", "np.minimum"),
+        ("relu_forward", 'np.maximum(input["data"], 0)', 'abs(input["data"])'),
+        ("inner_product_forward", ' + param["b"][:, np.newaxis]', ""),
+        ("pooling_layer_backward", "waiting &= ~first", "pass"),
+        ("relu_backward", ' * (input["data"] > 0)', ""),
+        ("inner_product_backward", "diff.sum(axis=1)", "diff.mean(axis=1)"),
+        ("convolution_loops", "w[f] * image", "w[f, :, ::-1] * image"),
+        ("convolution_backward_loops", "+= d_outputs[f, i, j] * w[f]", "= d_outputs[f, i, j]"),
+        ("conv_layer_backward", "diff @ columns.T", "np.zeros_like(param['w'])"),
+        ("sgd_momentum", "grad[\"w\"] + decay * w", "grad[\"w\"]"),
+        ("train", "params, param_winc = sgd_momentum(", "_ = sgd_momentum("),
+        ("random_shifts", "np.newaxis] + lefts", "np.newaxis] + tops"),
+    ],
+)  # fmt: skip
+def test_an_error_planted_into_an_answer_is_caught(name, right, wrong):
+    names = execute("numpy_lenet", *CELLS, replace={right: wrong}, **IMPORTS)
+    with pytest.raises(CheckError):
+        getattr(checks.numpy_lenet, name)(names[name])
+
+
+PAGE = [*CELLS, "functions"]
+
+
+@pytest.mark.parametrize(
+    "cell, right, wrong",
+    [
+        ("network-check", "gradient += diff * first", "gradient += 2 * diff * first"),
+        ("network-check", '(input["data"] > 0)', "1"),
+        ("two-ways", "* image[:, i : i + k, j : j + k]\n    ", "* image[:, : k, : k]\n    "),
+        ("two-ways", "* w[f]\n    return", "* w[f, :, ::-1]\n    return"),
     ],
 )
-def test_layers_that_cannot_be_are_named(layers, message):
-    with pytest.raises(ValueError, match=message):
-        convnet.init_convnet(layers, 0)
-
-
-def test_wrong_data_is_named(small, functions, nb):
-    params, x, labels = small
-    with pytest.raises(ValueError, match=r"layer 1 \(DATA\): 'data' must have .*\(126, 6\)"):
-        convnet.conv_net(params, SMALL, x[:-1], labels, functions)
-    with pytest.raises(ValueError, match=r"layer 1 \(DATA\): 6 of 756 numbers .* finite"):
-        convnet.conv_net(
-            params, SMALL, np.where(np.arange(126) == 3, np.nan, x.T).T, labels, functions
-        )
-    params[6]["w"][0, 0] = np.inf
-    with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"layer 6 \(IP\): "):
-        convnet.conv_net(params, SMALL, x, labels, functions)
-    without = {kind: pair for kind, pair in functions.items() if kind != "RELU"}
-    with pytest.raises(ValueError, match=r"layer 5 \(RELU\): no functions .* POOLING, IP"):
-        convnet.conv_net(params, SMALL, x, labels, without)
-    input = convnet.as_structure(np.zeros((2, 3, 3, 4)))
-    with pytest.raises(ValueError, match="inner product layer: w is .*17.*data is .*18"):
-        nb["inner_product_forward"](input, {"num": 2}, {"w": np.zeros((2, 17)), "b": np.zeros(2)})
-    with pytest.raises(ValueError, match="convolution layer: w must be .*8.*got .*7"):
-        layer = {"num": 3, "k": 2, "stride": 1, "pad": 0}
-        convnet.conv_layer_forward(input, layer, {"w": np.zeros((3, 7)), "b": np.zeros(3)})
-    with pytest.raises(ValueError, match="loss layer: w is .*data must have 17 rows"):
-        convnet.mlrloss(input, {}, {"w": np.zeros((2, 17)), "b": np.zeros(2)}, np.zeros(4, int))
-    for layer, message in [
-        ({"k": 2, "stride": 2, "pad": 0}, "multiple of 2"),
-        ({"k": 4, "stride": 1, "pad": 0}, "does not fit"),
-        ({"k": 2, "stride": 1, "pad": 2}, "padding 2 must be below the window's 2"),
-    ]:
-        with pytest.raises(ValueError, match=f"pooling layer: .*{message}"):
-            nb["pooling_layer_forward"](input, layer)
-
-
-# The checks of the page, and wrong answers that each must catch.
-PREPARATION = {
-    "q1-check": ["structures", "q1-pooling-forward"],
-    "q2-check": ["structures", "q2-relu-forward"],
-    "q3-check": ["structures", "q3-inner-product-forward"],
-    "q4-check": ["structures", "q1-pooling-forward", "q1-check", "q4-pooling-backward"],
-    "q5-check": ["structures", "q2-relu-forward", "q5-relu-backward"],
-    "q6-check": ["structures", "q3-inner-product-forward", "q6-inner-product-backward"],
-    "q7-check": ["q7-sgd-momentum"],
-    "random-shifts-check": ["random-shifts"],
-    "network-check": [*SOLUTIONS, "functions"],
-    "toy-answers": [*SOLUTIONS, "toy-network"],
-}
-
-
-@pytest.mark.parametrize("check", PREPARATION)
-def test_checks_pass_on_the_right_answers(check, monkeypatch):
-    monkeypatch.setattr("helpers.figures.table", lambda *a, **k: None)
+def test_the_pages_own_comparisons_can_fail(cell, right, wrong):
     np.random.seed(0)
-    run_cells(*PREPARATION[check], check)
+    execute("numpy_lenet", *PAGE, cell, **IMPORTS)
+    with pytest.raises(CheckError):
+        execute("numpy_lenet", *PAGE, cell, replace={right: wrong}, **IMPORTS)
+
+
+def test_the_code_in_the_exercises_answers_runs(nb, capsys):
+    notebook = json.loads((ROOT / "notebooks" / "numpy_lenet.ipynb").read_text(encoding="utf-8"))
+    (cell,) = (c for c in notebook["cells"] if c["id"] == "exercises")
+    blocks = re.findall(r"```python\n(.*?)```", "".join(cell["source"]), re.DOTALL)
+    maps = convnet.as_structure(np.random.default_rng(0).integers(0, 3, (2, 4, 6, 5)))
+    names = {**nb, "still_maps": {2: maps}, "layers": {3: {"k": 2, "stride": 2, "pad": 0}}}
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) >= 6 and capsys.readouterr().out.count("✓") == 4
+
+
+def test_the_five_bugs_differ_as_the_solution_says(nb):
+    names = execute("numpy_lenet", *CELLS, "bug-hunt", **IMPORTS)
+    right, answers = names["right"], names["answers"]
+    corners = [(0, 0), (0, 3), (3, 0), (3, 3)]
+    same = {name: np.abs(got - right) < 1e-6 for name, got in answers.items()}
+    assert all(same[name][corner] for name in "AC" for corner in corners)
+    assert [bool(same["D"][corner]) for corner in corners] == [True, False, False, True]
+    np.testing.assert_allclose(answers["A"][1:3, 1:3], right[1:3, 1:3] / 4)
+    assert right[0, 0] == 1 and answers["B"][0, 0] == 5
+    assert same["E"][1:3, 1:3].all() and answers["E"].sum() == right[1:3, 1:3].sum()
+
+
+def test_the_machine_agrees_with_the_pencil(nb):
+    records = {}
+    run = type(
+        "Run", (), {"record": staticmethod(lambda key, values: records.update({key: values}))}
+    )
+    names = {**IMPORTS, "run": run}
+    execute("numpy_lenet", *PAGE, "toy-network", "toy-machine", "toy-kink", "toy-step", **names)
+    by_hand = nb["toy_answers"]()
+    for expected, got in zip(by_hand.values(), records["toy"].values(), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-9)
+    unit = records["toy_kink"]["unit"]
+    assert records["toy_kink"]["from_left"] == pytest.approx(-2 * unit, rel=1e-4)
+    assert records["toy_kink"]["from_right"] == pytest.approx(unit, rel=1e-4)
+    assert records["toy_step"]["after"] < records["toy_step"]["before"]
+
+
+# --- parameters
 
 
 @pytest.mark.parametrize(
-    ("check", "cell", "old", "new"),
+    "changes, sentence",
     [
-        ("q1-check", "q1-pooling-forward", "np.maximum", "np.minimum"),
-        ("q1-check", "q1-pooling-forward", "value=-np.inf", "value=0"),
-        ("q1-check", "q1-pooling-forward", "windows[1:]", "windows[1:-1]"),
-        ("q1-check", "q1-pooling-forward", "(k, stride, size)", "(k, k, size)"),
-        ("q2-check", "q2-relu-forward", "np.maximum(input['data'], 0)", "abs(input['data'])"),
-        ("q2-check", "q2-relu-forward", "np.maximum(input['data'], 0)", "input['data']"),
-        ("q3-check", "q3-inner-product-forward", " + b[:, np.newaxis]", ""),
-        ("q3-check", "q3-inner-product-forward", "(1, layer['num'],", "(layer['num'], 1,"),
-        ("q4-check", "q4-pooling-backward", "waiting &= ~first", "pass"),
-        ("q4-check", "q4-pooling-backward", "columns] += diff * first", "columns] = diff * first"),
-        ("q4-check", "q4-pooling-backward", "layer['stride'] < layer['k']", "False"),
-        ("q4-check", "q4-pooling-backward", "columns] = diff", "columns] = 2 * diff"),
-        ("q4-check", "q4-pooling-backward", "in windows:", "in windows[::-1]:"),
-        ("q4-check", "q4-pooling-backward", "== maxima", ">= maxima - 1"),
-        ("q5-check", "q5-relu-backward", "> 0", ">= 0"),
-        ("q5-check", "q5-relu-backward", "output['diff'] *", "1.0 *"),
-        ("q6-check", "q6-inner-product-backward", "diff.sum(axis=1)", "diff.mean(axis=1)"),
-        ("q6-check", "q6-inner-product-backward", "'w': diff", "'w': 1.001 * diff"),
-        ("q6-check", "q6-inner-product-backward", "param['w'].T @ diff", "2 * param['w'].T @ diff"),
-        ("q7-check", "q7-sgd-momentum", "mu * param_winc[i]['w'] + ", ""),
-        ("q7-check", "q7-sgd-momentum", "b_rate * grad['b']", "b_rate * (grad['b'] + decay * b)"),
-        ("q7-check", "q7-sgd-momentum", "grad['w'] + decay * w", "grad['w']"),
-        ("q7-check", "q7-sgd-momentum", "+ b_rate", "+ w_rate"),
-        ("q7-check", "q7-sgd-momentum", "'w': w - theta_w", "'w': w + theta_w"),
-        ("q7-check", "q7-sgd-momentum", "'w': theta_w", "'w': grad['w']"),
-        ("random-shifts-check", "random-shifts", "2 * shift + 1", "2 * shift"),
-        ("random-shifts-check", "random-shifts", "integers(0, 2", "integers(1, 2"),
-        ("random-shifts-check", "random-shifts", "size=(2, batch_size)", "size=(2, 1)"),
-        ("random-shifts-check", "random-shifts", "np.newaxis] + lefts", "np.newaxis] + tops"),
-        ("random-shifts-check", "random-shifts", "pad(images, shift)", "pad(images, shift, 1)"),
-        (
-            "random-shifts-check",
-            "random-shifts",
-            "pad(images, shift)",
-            "np.pad(images, ((0, 0), (shift,) * 2, (shift,) * 2, (0, 0)), 'wrap')",
-        ),
-        (
-            "random-shifts-check",
-            "random-shifts",
-            "rng.integers",
-            "np.random.default_rng().integers",
-        ),
-        ("random-shifts-check", "random-shifts", ", np.arange(batch_size)]", ", :][..., 0, :]"),
-        ("network-check", "q4-pooling-backward", "+= diff * first", "= diff * first"),
-        ("network-check", "q5-relu-backward", "(input['data'] > 0)", "1"),
-        ("toy-answers", "q4-pooling-backward", "in windows:", "in windows[::-1]:"),
-        ("toy-answers", "q3-inner-product-forward", "w @ x", "w[:, ::-1] @ x"),
+        ({"full_iterations": 0}, "full_iterations = 0: it must be a whole number of at least 1"),
+        ({"full_iterations": 1e4}, "full_iterations = 10000.0: .*; write 10000"),
+        ({"subset_iterations": 1.5}, "subset_iterations = 1.5: "),
+        ({"selection_iterations": -1}, "selection_iterations = -1: "),
+        ({"learning_rates": []}, r"learning_rates = \[\]: "),
+        ({"learning_rates": [0.1, "fast"]}, r"learning_rates\[1\] = 'fast': "),
+        ({"learning_rates": [0.1, 0.1]}, r"learning_rates = \[0.1, 0.1\]: .* without duplicates"),
+        ({"learning_rates": [0]}, r"learning_rates\[0\] = 0: "),
+        ({"decays": [-0.1]}, r"decays\[0\] = -0.1: "),
+        ({"shifts": [1, 2]}, r"shifts = \[1, 2\]: .* a list with a 0"),
+        ({"shifts": [0, 5]}, r"shifts\[1\] = 5: .* at most 4"),
+        ({"shifts": [0, 2.5]}, r"shifts\[1\] = 2.5: "),
+        ({"num_seeds": 0}, "num_seeds = 0: "),
+        ({"num_seeds": 21}, "num_seeds = 21: "),
+        ({"batch_size": "64"}, "batch_size = '64': "),
+        ({"batch_size": 10**6}, "batch_size = 1000000: .* at most 700, half of the training"),
+        ({"workers": 0}, "workers = 0: "),
+        ({"workers": 65}, "workers = 65: "),
+        ({"sample": 10**6}, "sample = 1000000: .* at most 339"),
+        ({"seed": -1}, "seed = -1: "),
+        ({"seed": 2**32}, "seed = 4294967296: "),
+        ({"seed": 2**32 - 1}, "seed = 4294967295: .* the last of the 3 seeds is valid"),
+        ({"output_folder": ""}, "output_folder = '': "),
+        ({"dataset": "cifar10"}, "dataset = 'cifar10': it must be one of 'auto', 'mnist', 'stand"),
     ],
 )
-def test_checks_catch_wrong_answers(check, cell, old, new, monkeypatch):
-    monkeypatch.setattr("helpers.figures.table", lambda *a, **k: None)
-    np.random.seed(0)
-    ids = [*PREPARATION[check]]
-    with pytest.raises((checks.CheckError, ValueError)):
-        # Double quotes in the notebook, single ones above, so that the list stays readable.
-        run_cells(*ids, check, changes={cell: (old.replace("'", '"'), new.replace("'", '"'))})
+def test_bad_parameters_fail_in_the_setup_cell(changes, sentence):
+    with pytest.raises(ParameterError, match=sentence):
+        execute("numpy_lenet", "parameters", "setup", **{"dataset": "stand-in"} | changes)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("full_iterations", 0),
-        ("subset_iterations", 1.5),
-        ("selection_iterations", -1),
-        ("max_shift", -1),
-        ("max_shift", 2.5),
-        ("max_shift", 5),
-        ("batch_size", "64"),
-        ("workers", 0),
-        ("workers", 65),
-        ("sample", 10**6),
-        ("seed", -1),
-        ("dataset", "cifar10"),
-    ],
-)
-def test_parameters_are_checked_before_any_work(name, value):
-    names = {}
-    exec(source("numpy_lenet", "parameters"), names)
-    names |= {"dataset": "stand-in", name: value}
-    with pytest.raises(ParameterError, match=name):
-        exec(source("numpy_lenet", "setup"), names)
+# --- the trainings
+
+TRAINING = ["parameters", "setup", *CELLS, "functions", "lenet", "fit"]
 
 
-def trained(workers, seed=0, **changes):
-    """Return what the notebook's training loop returns after six steps on the stand-in digits."""
-    names = {"workers": workers, "seed": seed}
-    with ThreadPoolExecutor(workers) as team:
-        cells = [*SOLUTIONS, "functions", "lenet", "train"]
-        names = run_cells(*cells, names=names | {"team": team})
-        x, y, xtest, ytest = convnet.load_mnist(True, data.mnist("stand-in"))
-        settings = {"epsilon": 0.01, "gamma": 1e-4, "power": 0.75, "mu": 0.9, "decay": 5e-4}
-        settings |= {"shift": 0} | changes
-        return names["train"](settings, 6, (x, y), (xtest[:, :50], ytest[:50]))
+def prepared(*cells, **changes):
+    return execute("numpy_lenet", *TRAINING, *cells, **SMALL | changes)
 
 
-def test_training_is_repeatable_and_logs_as_the_assignment_does(capsys):
-    first, second = trained(2), trained(2)
-    assert first["costs"] == second["costs"]
-    assert first["tested"] == second["tested"]
-    assert first["seconds"] > 0
-    assert trained(1)["costs"] == pytest.approx(first["costs"], rel=1e-4)
-    assert trained(2, seed=1)["costs"] != first["costs"]
-    lines = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "ct"]
-    assert any(line.startswith("test accuracy: 0.") for line in lines)
-    cost = next(line for line in lines if line.startswith("cost"))
-    assert cost == f"cost = {first['costs'][0]:f} training_percent = " + cost.split()[-1]
+class Silent:
+    def update(self, done, note=""):
+        """Say nothing."""
+
+
+def fitted(names, number=0, together=False, **changes):
+    settings = {"epsilon": 0.01, "gamma": 1e-4, "power": 0.75, "mu": 0.9, "decay": 5e-4, "shift": 0}
+    train_set, test_set = (names["xtrain"], names["ytrain"]), (names["xtest"], names["ytest"])
+    return names["fit"](
+        settings | changes, 6, train_set, test_set, number, Silent(), together=together, tests=3
+    )
+
+
+def test_trainings_repeat_themselves_and_workers_change_only_the_rounding():
+    names = prepared()
+    alone, again = fitted(names), fitted(names)
+    assert alone["costs"] == again["costs"] and alone["tested"] == again["tested"]
+    assert [tested["step"] for tested in alone["tested"]] == [2, 4, 6]
+    assert alone["seconds"] > 0
+    assert fitted(names, together=True)["costs"] == pytest.approx(alone["costs"], rel=1e-4)
+    assert fitted(names, number=1)["costs"] != alone["costs"]
+
+
+def test_a_batch_of_one_image_is_no_reason_to_stop():
+    names = prepared(batch_size=1, workers=3)
+    assert len(fitted(names, together=True)["costs"]) == 6
 
 
 def test_shifts_move_the_images_and_nothing_else():
-    moved = trained(1, shift=2)
-    assert moved["costs"] == trained(1, shift=2)["costs"]
-    assert trained(2, shift=2)["costs"] == pytest.approx(moved["costs"], rel=1e-4)
-    assert moved["costs"] != trained(1)["costs"]
-
-    names = run_cells("random-shifts", "lenet", "train")
-    digits, labels, _, _ = convnet.load_mnist(True, data.mnist("stand-in"))
-    order = convnet.random_batches(len(labels), 8, 0)
-    batches = names["training_batches"](digits, labels, 2)
-    for chosen, (batch, batch_labels) in islice(zip(order, batches, strict=False), 20):
-        np.testing.assert_array_equal(batch_labels, labels[chosen])
-        originals = np.pad(digits[:, chosen].reshape(28, 28, 8), [(2, 2), (2, 2), (0, 0)])
-        for n in range(8):
+    names = prepared()
+    moved = fitted(names, shift=2)
+    assert moved["costs"] == fitted(names, shift=2)["costs"]
+    assert moved["costs"] != fitted(names)["costs"]
+    digits, labels = names["xtrain"], names["ytrain"]
+    order = convnet.random_batches(len(labels), 64, 0)
+    batches = names["shifted_batches"](digits, labels, 2, 0)
+    for indices, (batch, batch_labels) in itertools.islice(zip(order, batches, strict=False), 5):
+        np.testing.assert_array_equal(batch_labels, labels[indices])
+        originals = np.pad(digits[:, indices].reshape(28, 28, 64), [(2, 2), (2, 2), (0, 0)])
+        for n in range(64):
             windows = np.lib.stride_tricks.sliding_window_view(originals[..., n], (28, 28))
             assert (windows == batch[:, n].reshape(28, 28)).all(axis=(2, 3)).any()
 
 
-def test_settings_are_chosen_by_cost_on_training_images_alone(monkeypatch):
-    monkeypatch.setattr("helpers.figures.table", lambda *a, **k: None)
-    digits = data.mnist("stand-in")
-    runs, records = [], {}
-
-    def train(settings, max_iter, train_set, test_set, name="test"):
-        runs.append((settings, len(train_set[1]), test_set, name))
-        # Shift 1 has the lowest cost, then the larger λ; the accuracy says the opposite.
-        cost = abs(settings["shift"] - 1) - 100 * settings["decay"]
-        test = {"step": max_iter, "accuracy": 0.5 + cost / 10, "cost": cost}
-        return {"params": None, "costs": [1.0] * max_iter, "tested": [test], "seconds": 1.0}
-
-    names = {"train": train, "evaluate": lambda *a: {"accuracy": 0.5}, "mnist": digits}
-    names |= {"run": SimpleNamespace(record=lambda key, values: records.update({key: values}))}
-    names |= {"full_iterations": 10, "subset_iterations": 4, "selection_iterations": 2}
-    cells = ["candidates", "select", "subset", "subset-first-result", "subset-selection"]
-    cells += ["subset-selection-result", "subset-chosen", "subset-result", "selection"]
-    cells += ["selection-result", "full", "full-result", "full-answer"]
-    names = run_cells(*cells, names=names | {"max_shift": 2})
-
-    assert records["subset"]["shift"] == records["full"]["shift"] == 1
-    assert records["subset"]["gamma"] == 10 / 4 * records["full"]["gamma"]
-    assert records["classic"]["epsilon"] == 0.01
-    decays = [c["decay"] for c in names["candidates"].values() if not c["shift"]]
-    assert records["full_without_shifts"]["decay"] == max(decays)
-    for key in ("subset_without_shifts", "full_without_shifts", "classic"):
-        assert records[key]["shift"] == 0
-    whole = {len(names["ysubset"]): names["xsubset"], len(names["ytrain"]): names["xtrain"]}
-    for _, count, (images, labels), name in runs:
-        if name == "test":
-            assert len(labels) == len(digits.test_labels)
-        else:
-            np.testing.assert_array_equal(images, whole[count + len(labels)][:, count:])
-    kinds = [name for *_, name in runs]
-    assert kinds.count("test") == 5
-    assert kinds.count("validation") == 2 * len(names["candidates"])
-    shiftless = run_cells("candidates", names={"max_shift": 0})["candidates"]
-    assert not any(settings["shift"] for settings in shiftless.values())
+def test_divergence_is_one_sentence_with_step_and_settings():
+    names = prepared()
+    with pytest.raises(convnet.Diverged, match=r"step \d, layer \d .*epsilon = 1e\+30.*cure"):
+        fitted(names, epsilon=1e30)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_divergence_names_step_and_settings():
-    with pytest.raises(ValueError, match=r"step \d of .*'epsilon': 1e\+30.*layer \d \("):
-        trained(1, epsilon=1e30)
+def test_settings_are_chosen_on_training_images_alone():
+    names = prepared()
+    seen = []
+
+    def fit(settings, max_iter, train_set, test_set, number, progress, **rest):
+        seen.append((settings, train_set, test_set, number))
+        cost = np.inf if settings["epsilon"] == 0.04 else abs(settings["epsilon"] - 0.021) + number
+        return {"tested": [{"cost": cost, "accuracy": 0.0}]}
+
+    cells = ("choice",)
+    rates = {"learning_rates": [0.01, 0.02, 0.04], "decays": [0.0, 0.1]}
+    names = execute("numpy_lenet", *cells, **names | rates | {"fit": fit})
+    assert names["best"]["epsilon"] == 0.02
+    assert {number for *_, number in seen} == {0, 1}
+    count = len(names["ytrain"])
+    for settings, (x, y), (xheld, yheld), _ in seen:
+        assert len(yheld) == count // 6
+        np.testing.assert_array_equal(np.concatenate([y, yheld]), names["ytrain"])
+        assert x.shape[1] + xheld.shape[1] == count
+        assert settings["gamma"] == pytest.approx(1e-3 * 6 / 3)  # stretched to fewer steps
+
+
+def test_rates_that_all_diverge_are_refused():
+    with pytest.raises(ParameterError, match=r"learning_rates = \[1e\+30\]: .* do not diverge"):
+        prepared("choice", learning_rates=[1e30])
+
+
+def test_results_are_means_over_seeds_and_say_each():
+    names = prepared("choice", "full")
+    recorded = names["run"].results["full"]
+    assert recorded["test_accuracy"] == pytest.approx(np.mean(recorded["by_seed"]))
+    assert recorded["deviation"] == pytest.approx(np.std(recorded["by_seed"], ddof=1))
+    assert len(recorded["by_seed"]) == 2 and recorded["train_seconds"] > 0
+    assert recorded["epsilon"] == 0.02 and names["run"].results["classic"]["epsilon"] == 0.01
+
+
+def test_a_training_that_an_interrupted_run_had_finished_is_taken_over(capsys):
+    names = prepared()
+    first = fitted(names)
+    for held in list(checkpoints._held.values()):  # as when the process ends
+        checkpoints._give_up(held._lock)
+    checkpoints._held.clear()
+    second = fitted(names)
+    assert capsys.readouterr().out.count("taken over whole from") == 1
+    assert second["costs"] == first["costs"] and second["seconds"] == first["seconds"]
+    np.testing.assert_array_equal(second["params"][2]["w"], first["params"][2]["w"])
+    # With another pooling it is trained again.
+    for held in list(checkpoints._held.values()):
+        checkpoints._give_up(held._lock)
+    checkpoints._held.clear()
+    names["functions"]["RELU"] = (lambda input, layer: {**input, "diff": None}, None)
+    with pytest.raises(TypeError):
+        fitted(names)

@@ -111,7 +111,8 @@ def _graded(cell: NotebookNode, entry: Entry) -> Iterator[NotebookNode]:
         if points is not None:
             yield _task(cell, points)
     elif "answer" in tags(cell):
-        yield _marked(cell, points, solution=True)
+        # nbgrader takes no written answer that is not graded: one without points is worth none.
+        yield _marked(cell, points or 0, solution=True)
     elif points is not None:
         raise EditionError(f"cell {where} has points, and neither asks nor shows anything")
     else:

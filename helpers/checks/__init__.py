@@ -5,7 +5,7 @@
 `graded` say how much of an answer is right.
 """
 
-from helpers.checks import hw7, sgd_variants
+from helpers.checks import hw7, numpy_lenet, sgd_variants
 from helpers.checks.comparisons import close, equal, shape, true
 from helpers.checks.errors import CheckError, NotWrittenYet
 from helpers.checks.parts import Check, Score, graded, score
@@ -19,6 +19,7 @@ __all__ = [
     "equal",
     "graded",
     "hw7",
+    "numpy_lenet",
     "score",
     "sgd_variants",
     "shape",

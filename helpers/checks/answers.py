@@ -60,11 +60,8 @@ _CAUSES: Causes = (
     ),
     (r"can't convert CUDA tensor to numpy", "the tensor has to come back with .cpu() first"),
     (r"Can't call numpy\(\) on Tensor that requires grad", "call .detach() before .numpy()"),
-    (
-        r"missing \d+ required|unexpected keyword|positional argument",
-        "the arguments are not those that the exercise names",
-    ),
 )
+_ARGUMENTS = r"missing \d+ required|unexpected keyword|positional argument"
 
 
 def attempt(
@@ -95,7 +92,7 @@ def attempt(
         message = "\n".join(str(error).splitlines()[:2])
         raise CheckError(
             f"{what} raised {type(error).__name__}{place}{line}\n  {message}",
-            cause(message, causes) or explain(),
+            cause(message, causes) or _misfit(message, frames) or explain(),
         ) from error
     if result is Ellipsis:
         raise NotWrittenYet(f"{what} is not written yet.")
@@ -125,6 +122,15 @@ def cause(message: str, causes: Causes = ()) -> str:
     """Return what a message usually comes from, by `causes` or torch's commonest, or ""."""
     known = (*causes, *_CAUSES)
     return next((why for pattern, why in known if re.search(pattern, message)), "")
+
+
+def _misfit(message: str, frames: list[traceback.FrameSummary]) -> str:
+    """Say whose arguments do not fit: the answer's own, in which no line ran yet, or a call's."""
+    if not re.search(_ARGUMENTS, message):
+        return ""
+    if frames:
+        return "a function that is called in this line takes other arguments"
+    return "the arguments are not those that the exercise names"
 
 
 @contextmanager

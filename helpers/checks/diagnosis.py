@@ -126,7 +126,8 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> str:
     if got.shape != expected.shape:
         return f"  expected: shape {expected.shape}\n  got: shape {got.shape}"
     if expected.size <= 10:
-        return f"  expected: {_show(expected)}\n  got: {_show(got)}"
+        pairs = (("  expected: ", expected), ("  got: ", got))
+        return "\n".join(start + _show(values, start) for start, values in pairs)
     error = np.where(np.isfinite(got), np.abs(got - expected), np.inf)
     worst = np.unravel_index(np.argmax(error), error.shape)
     wrong = int((error > TOLERANCE * np.abs(expected).max()).sum())
@@ -134,11 +135,12 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> str:
     return f"  expected: {expected[worst]:.5g} {where}\n  got: {got[worst]:.5g}"
 
 
-def _show(values: np.ndarray) -> str:
+def _show(values: np.ndarray, start: str) -> str:
+    """Return the values in words; the rows of a matrix stand below each other after `start`."""
     if values.size == 1:
         value = values.item()
         return f"{value:,.0f}" if value.is_integer() else f"{value:.6g}"
-    return np.array2string(values, precision=5, separator=", ", max_line_width=100)
+    return np.array2string(values, precision=5, separator=", ", max_line_width=100, prefix=start)
 
 
 def _plain(value: object) -> object:

@@ -12,6 +12,20 @@ from helpers.errors import ReaderError
 
 Part = Callable[[object], None]
 
+# What the part that is running has to say besides.
+_notes: list[str] = []
+_suspicions: list[str] = []
+
+
+def note(words: str) -> None:
+    """Have `words` printed below the check's line if the answer passes; for a part to call."""
+    _notes.append(words)
+
+
+def suspect(words: str) -> None:
+    """Make `words` the likely mistake if the part fails and names none; for a part to call."""
+    _suspicions.append(words)
+
 
 @dataclass(frozen=True)
 class Score:
@@ -33,6 +47,7 @@ class Check:
     def __init__(self, name: str, success: str):
         self.name, self.success = name, success
         self.parts: dict[str, Part] = {}
+        self.notes: dict[str, None] = {}  # of the parts that passed last, each once, in order
         self.__doc__ = f"Check `{name}`; raises `CheckError` or `NotWrittenYet`."
 
     def part(self, name: str) -> Callable[[Part], Part]:
@@ -46,15 +61,19 @@ class Check:
 
     def outcomes(self, answer: object) -> Iterator[tuple[str, ReaderError | None]]:
         """Yield each part's name with what it raised, or None."""
+        self.notes.clear()
         for name, part in self.parts.items():
+            _notes.clear()
+            _suspicions.clear()
             with undisturbed():
                 try:
                     if not isinstance(answer, type):
                         require_written(self.name, answer)
                     part(answer)
                     failure = None
+                    self.notes |= dict.fromkeys(_notes)
                 except (CheckError, NotWrittenYet) as error:
-                    failure = error
+                    failure = _suspected(error)
             yield name, failure
 
     def __call__(self, answer: object) -> None:
@@ -62,6 +81,20 @@ class Check:
             if failure is not None:
                 raise failure
         print(f"✓ {self.name}: {self.success}")
+        self.print_notes()
+
+    def print_notes(self) -> None:
+        """Print what the parts noted of an answer that passes."""
+        for words in self.notes:
+            print(f"  Note: {words}")
+
+
+def _suspected(failure: ReaderError) -> ReaderError:
+    if isinstance(failure, CheckError) and not failure.hint and _suspicions:
+        suspected = CheckError(str(failure), _suspicions[0])
+        suspected.__cause__ = failure.__cause__
+        return suspected
+    return failure
 
 
 def score(check: Check, answer: object) -> Score:
@@ -93,6 +126,8 @@ def graded(check: Check, answer: object, points: float) -> float:
         if isinstance(failure, CheckError) and failure.hint:
             said.add(failure.hint)
     passed = sum(failure is None for _, failure in outcomes)
+    if passed == len(outcomes):
+        check.print_notes()
     earned = round(float(points) * passed / len(outcomes), 2)
     print(f"{passed} of {len(outcomes)} parts: {earned:g} of {points:g} points")
     return earned
