@@ -137,7 +137,7 @@ def make_project(root: Path) -> Project:
     shutil.copytree(
         ROOT / "book",
         root / "book",
-        ignore=shutil.ignore_patterns("_build", "notebooks", "results"),
+        ignore=shutil.ignore_patterns("_build", "notebooks", "results", "networks"),
     )
     for name in ("README.md", "CITATION.cff"):
         shutil.copy(ROOT / name, root / name)
