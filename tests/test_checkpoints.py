@@ -946,36 +946,35 @@ def test_a_loop_of_ones_own_can_take_the_same_batches():
     assert len(seen) == 30 and math.ceil(30 * 32 / 400) == 3  # over the border of an epoch
 
 
-def test_finished_work_is_taken_over_by_the_next_process_only_if_nothing_changed(tmp_path, capsys):
-    calls = []
-
+def test_finished_work_is_taken_over_by_the_next_process_only_if_nothing_changed(tmp_path):
     def step(x):
         return 2 * x
 
-    def compute():
-        calls.append(1)
-        return {"params": {2: np.arange(3.0)}, "costs": [1.5, step(1)], "words": "done"}
+    result = {"params": {2: np.arange(3.0)}, "costs": [1.5, step(1)], "words": "done"}
 
-    def again(**decides):
-        for held in list(checkpoints._held.values()):  # as when a process ends
+    def next_process():
+        for held in list(checkpoints._held.values()):
             checkpoints._give_up(held._lock)
         checkpoints._held.clear()
-        return checkpoints.finished(tmp_path, "a run", {"step": step, "seed": 0} | decides, compute)
 
-    first, second = again(), again()
-    assert len(calls) == 1 and "taken over whole from" in capsys.readouterr().out
-    np.testing.assert_array_equal(second["params"][2], first["params"][2])
-    assert second["costs"] == [1.5, 2] and second["words"] == "done"
-    again(seed=1)
-    again(step=lambda x: 3 * x)
-    assert len(calls) == 3
-    # In one process, to run a cell again is to compute again.
-    for _ in range(2):
-        checkpoints.finished(tmp_path, "a run", {"step": step, "seed": 2}, compute)
-    assert len(calls) == 5
+    def work(**decides):
+        return checkpoints.Finished(tmp_path, "a run", {"step": step, "seed": 0} | decides)
+
+    first = work()
+    assert first.load() is None
+    first.save(result)
+    next_process()
+    again = work().load()
+    np.testing.assert_array_equal(again["params"][2], result["params"][2])
+    assert again["costs"] == [1.5, 2] and again["words"] == "done"
+    assert work(seed=1).load() is None
+    assert work(step=lambda x: 3 * x).load() is None
+    assert work().load() is None  # in one process, to run a cell again is to compute again
 
 
-def test_finished_work_that_cannot_be_read_is_computed(tmp_path):
+def test_finished_work_that_cannot_be_read_is_not_kept(tmp_path):
     with open(tmp_path / "open", "w") as file:
-        assert checkpoints.finished(tmp_path, "a run", {"file": file}, lambda: 7) == 7
+        work = checkpoints.Finished(tmp_path, "a run", {"file": file})
+        work.save({"a": 7})
+        assert work.load() is None
     assert not list(tmp_path.glob("*.pt"))
