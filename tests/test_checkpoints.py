@@ -851,7 +851,8 @@ def process(
 ) -> multiprocessing.Process:
     """Start a training in `tmp_path/folder` that writes what came of it to `result`."""
     where = (tmp_path / result, tmp_path / f"{result}.txt", tmp_path / "folder")
-    started = PROCESSES.Process(target=train_and_save, args=(*where, slow, steps, remove))
+    arguments = (*where, slow, steps, remove)
+    started = PROCESSES.Process(target=train_and_save, args=arguments, daemon=True)
     started.start()
     return started
 
