@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from helpers.checks.answers import Causes, attempt
 from helpers.checks.custom_lenet5.reference import standing_in
@@ -43,6 +43,8 @@ CAUSES: Causes = (
         "something is None that is used nevertheless, such as the bias with bias=False",
     ),
 )
+# Parts of the names of what PyTorch has ready-made: a convolution, and any pooling.
+READY_MADE = "conv|pool"
 # Of the largest expected value. Double precision tells a small mistake from rounding.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 
@@ -52,18 +54,19 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-class _OwnWork(TorchDispatchMode):
-    """Refuses PyTorch's operations whose name has `ready_made` in it."""
+class _OwnWork(TorchFunctionMode):
+    """Refuses PyTorch's functions in whose name, with its module, `ready_made` is found."""
 
     def __init__(self, name: str, ready_made: str):
         super().__init__()
         self.name, self.ready_made = name, ready_made
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        operation = func.overloadpacket.__name__
-        if re.search(self.ready_made, operation):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        function = f"{getattr(func, '__module__', '')}.{getattr(func, '__name__', '')}"
+        if re.search(self.ready_made, function):
             raise CheckError(
-                f"{self.name} uses PyTorch's own {operation}", "it is what you are asked to write"
+                f"{self.name} uses PyTorch's own {func.__name__}",
+                "the exercise is to write this yourself",
             )
         return func(*args, **(kwargs or {}))
 
@@ -80,7 +83,7 @@ class Exercise:
     right: Function
     mistakes: Iterable[tuple[str, Function]] = ()
     settings: str = ""
-    ready_made: str = "conv|pool"
+    ready_made: str = READY_MADE
     tolerances: Mapping[torch.dtype, float] = field(default_factory=TOLERANCE.copy)
 
     def __str__(self) -> str:
@@ -269,13 +272,12 @@ def expect_drawn(name: str, make: Callable[[], nn.Module]) -> nn.Module:
 def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build with a seed; memory that is never filled in is NaN."""
     torch.default_generator.manual_seed(seed)
-    before = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("warn")  # which fills new memory with NaN
     try:
         return make()
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(before)
 
 
 def _explain_parameters(module: nn.Module, got: Shapes, has: Shapes) -> str:

@@ -16,7 +16,7 @@ from helpers.checks.parts import Check
 gather_windows = Check("gather_windows", "the windows are those of the reference, in its order")
 scatter_windows = Check("scatter_windows", "every entry is added to its pixel, as by the reference")
 
-READY_MADE = "conv|pool|im2col|col2im"
+READY_MADE = r"functional\.(un)?fold|im2col|col2im"
 
 # Shape [channels, height, width, batch], kernel_size, places and stride; the last two leave pixels
 # over, and one of these is given fewer places than fit.
