@@ -7,13 +7,13 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 
 from helpers.checks.custom_lenet5 import reference
 from helpers.checks.custom_lenet5.judging import (
     Exercise,
     Function,
     build,
+    called,
     expect_drawn,
     expect_errors,
     normal,
@@ -215,11 +215,7 @@ def _as_layer(answer: type, geometry: Geometry, exercise: Exercise) -> Function:
         has=shapes,
     )
 
-    def action(X: Tensor, **parameters: Tensor | None) -> Tensor:
-        given = {key: parameters[key] for key in shapes}
-        return functional_call(layer, given, (X,))
-
-    return action
+    return partial(called, layer)
 
 
 def _parameters(exercise: Exercise) -> list[str]:
@@ -336,11 +332,7 @@ def _(answer: type) -> None:
         exercise = case.exercise(symmetric=True)
         shapes = {"weight": (2, 3, 3, 3), "bias": (2,)}
         layer = build("Convolution2d", answer, 3, 2, 3, **settings, has=shapes)
-        exercise.judge("Convolution2d", answer, partial(_call, layer))
-
-
-def _call(layer, X: Tensor, **parameters: Tensor) -> Tensor:
-    return functional_call(layer, parameters, (X,))
+        exercise.judge("Convolution2d", answer, partial(called, layer))
 
 
 @Convolution2d.part("weight and bias, drawn at random and used")
@@ -466,7 +458,7 @@ def _judge_partial(answer: type, table: Tensor, exercise: Exercise, **options: b
     shapes = {key: tuple(exercise.inputs[key].shape) for key in ("weight", "bias")}
     k = shapes["weight"][1]
     layer = build("PartialConvolution2d", answer, table.clone(), k, has=shapes)
-    exercise.judge("PartialConvolution2d", answer, partial(_call, layer), **options)
+    exercise.judge("PartialConvolution2d", answer, partial(called, layer), **options)
 
 
 def _partial_part(answer: type, *, table: Tensor) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from helpers.checks.answers import Causes, attempt
@@ -13,7 +14,7 @@ from helpers.checks.custom_lenet5.reference import standing_in
 from helpers.checks.diagnosis import Mistake, as_array, expect, same
 from helpers.checks.errors import CheckError, NotWrittenYet
 
-Function = Callable[..., Tensor]  # of the tensors of an exercise, by name
+Function = Callable[..., Tensor]  # of the tensors of an exercise, in their order
 Shapes = Mapping[str, tuple[int, ...]]
 
 CUT = "the gradient is cut off: .detach(), .data, .item(), torch.tensor(…) or torch.no_grad()"
@@ -35,9 +36,10 @@ CAUSES: Causes = (
     (
         r"shapes cannot be multiplied|must match the size|einsum|shape '.*' is invalid|"
         r"size mismatch|non-singleton dimension|doesn't match the broadcast",
-        "two tensors that belong together differ in shape; where one has an axis less, as a bias "
-        "has, [:, None, None] puts it there",
+        "two tensors that belong together differ in shape: perhaps a vertical number is used for a "
+        "horizontal one, or axes of length 1 are missing, bias[:, None, None]",
     ),
+    (r"setStorage", "these steps lead out of the image: each belongs to an axis of the result"),
     (
         r"'NoneType'|NoneType: None|got NoneType",
         "something is None that is used nevertheless, such as the bias with bias=False",
@@ -75,7 +77,7 @@ class _OwnWork(TorchFunctionMode):
 class Exercise:
     """The tensors that an answer is given, what the reference makes of them, and known mistakes.
 
-    `right` and the mistakes are functions of the tensors by name, None where there is no bias.
+    `right` and the mistakes are functions of these tensors, None where there is no bias.
     `settings` says what else the answer is given, in words.
     """
 
@@ -111,7 +113,7 @@ class Exercise:
         wanted = self._results(self.right, gradients)
         copies = self._copies(gradients)
         with standing_in(answer, name), _OwnWork(name, self.ready_made):
-            Y = attempt(name, lambda: action(**copies), causes=CAUSES)
+            Y = attempt(name, lambda: action(*copies.values()), causes=CAUSES)
             self._compare(name, Y, wanted, "", False)
             if gradients:
                 found = attempt(name, lambda: _gradients(name, Y, copies), causes=CAUSES)
@@ -156,7 +158,7 @@ class Exercise:
 
     def _results(self, function: Function, gradients: bool) -> dict[str, Tensor]:
         copies = self._copies(gradients)
-        Y = function(**copies)
+        Y = function(*copies.values())
         return {"": Y} | (_gradients("", Y, copies) if gradients else {})
 
     def _copies(self, gradients: bool) -> dict[str, Tensor | None]:
@@ -211,7 +213,7 @@ def expect_errors(name: str, answer: Callable, cases: Mapping[str, Callable[[], 
             if error is not None:
                 raise CheckError(
                     f"{name}: {given} ends in {type(error).__name__}, and should in ValueError",
-                    "look at the settings and shapes first, and raise ValueError with a sentence",
+                    failure.hint or "look at settings and shapes first, and raise ValueError(…)",
                 ) from error
             result = None
         shown = f"[{', '.join(map(str, result.shape))}]" if isinstance(result, Tensor) else result
@@ -239,6 +241,12 @@ def build(name: str, layer: type, *settings: object, has: Shapes, **named: objec
             _explain_parameters(module, got, has),
         )
     return module
+
+
+def called(layer: nn.Module, X: Tensor, *parameters: Tensor | None) -> Tensor:
+    """Return what a layer makes of `X` with other parameters, those in the order of its own."""
+    own = [name for name, _ in layer.named_parameters()]
+    return functional_call(layer, dict(zip(own, parameters, strict=False)), (X,))
 
 
 def expect_drawn(name: str, make: Callable[[], nn.Module]) -> nn.Module:

@@ -7,13 +7,13 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 
 from helpers.checks.custom_lenet5 import reference
 from helpers.checks.custom_lenet5.judging import (
     Exercise,
     Function,
     build,
+    called,
     expect_drawn,
     expect_errors,
     normal,
@@ -372,13 +372,11 @@ def _subsampling(batch: int, channels: int, size: Pair, **changes: Tensor) -> Ex
             )
         ),
         "the result is squashed; that is a layer of its own": (
-            lambda *given, **named: reference.ScaledTanh()(right(*given, **named))
+            lambda *given: reference.ScaledTanh()(right(*given))
         ),
-        "tanh is applied; squashing is a layer of its own": (
-            lambda *given, **named: right(*given, **named).tanh()
-        ),
+        "tanh is applied; squashing is a layer of its own": (lambda *given: right(*given).tanh()),
         "a sigmoid is applied; squashing is a layer of its own": (
-            lambda *given, **named: right(*given, **named).sigmoid()
+            lambda *given: right(*given).sigmoid()
         ),
         "the stride is 1; windows lie side by side": lambda X, coefficient, bias: (
             reference.windows(X, (2, 2), (1, 1)).sum((4, 5)) * coefficient[:, None, None]
@@ -393,10 +391,7 @@ def _judge_subsampling(answer: type, exercise: Exercise, **options: bool) -> Non
     has = {"coefficient": (channels,), "bias": (channels,)}
     layer = build("TrainableSubsampling2d", answer, channels, has=has)
 
-    def action(X: Tensor, **parameters: Tensor) -> Tensor:
-        return functional_call(layer, parameters, (X,))
-
-    exercise.judge("TrainableSubsampling2d", answer, action, **options)
+    exercise.judge("TrainableSubsampling2d", answer, partial(called, layer), **options)
 
 
 @TrainableSubsampling2d.part("the sum of each window")
