@@ -341,19 +341,20 @@ def _(answer: type) -> None:
     layer = expect_drawn(
         "Convolution2d", lambda: build("Convolution2d", answer, 3, 4, (2, 5), has=shapes)
     )
-    X = normal(2, 3, 6, 7)
+    layer, X = layer.double(), normal(2, 3, 6, 7)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
     exercise = Exercise(
         {"X": X},
-        lambda X: reference.convolve(X, layer.weight.double(), layer.bias.double()),
-        [("the kernels and biases of a layer are not those that it has as attributes", layer)],
+        lambda X: reference.convolve(X, weight, bias),
+        [
+            (words, lambda X, f=f: f(X, weight, bias))
+            for words, f in _wrong_sums(reference.convolve)
+        ],
     )
-    double = layer.double()
-    exercise.judge("Convolution2d", answer, lambda X: double(X), gradients=True)
-    without = build(
-        "Convolution2d", answer, 3, 4, (2, 5), bias=False, has={"weight": (4, 3, 2, 5)}
-    ).double()
-    bare = Exercise({"X": X}, lambda X: reference.convolve(X, without.weight))
-    bare.judge("Convolution2d with bias=False", answer, lambda X: without(X))
+    exercise.judge("Convolution2d", answer, layer, gradients=True)
+    bare = build("Convolution2d", answer, 3, 4, (2, 5), bias=False, has={"weight": (4, 3, 2, 5)})
+    if getattr(bare, "bias", None) is not None:
+        raise CheckError("Convolution2d(…, bias=False) has a bias", "self.bias should be None then")
 
 
 @Convolution2d.part("ValueError for impossible settings and inputs")

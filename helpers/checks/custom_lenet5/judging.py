@@ -29,7 +29,7 @@ CAUSES: Causes = (
         "the layer has no method forward(self, X); mind the name and the indentation",
     ),
     (
-        r"has no attribute '\w+'",
+        r"'(?!Tensor|NoneType)[A-Z]\w*' object has no attribute|before Module.__init__",
         "a name is used that was never set: mind its spelling, and that super().__init__() and "
         "self.… = … stand in __init__",
     ),
@@ -226,14 +226,14 @@ def expect_errors(name: str, answer: Callable, cases: Mapping[str, Callable[[], 
 def build(name: str, layer: type, *settings: object, has: Shapes, **named: object) -> nn.Module:
     """Return `layer(*settings, **named)`, or raise `CheckError` if its parameters are not `has`."""
     if not isinstance(layer, type):
-        raise CheckError(f"{name} should be a class, not {layer!r:.60}")
+        raise CheckError(f"{name} should be a class, not a {type(layer).__name__}")
     words = [*map(_shown, settings), *(f"{key}={_shown(value)}" for key, value in named.items())]
     what = f"{name}({', '.join(words)})"
     with standing_in(layer, name):
         module = attempt(what, lambda: layer(*settings, **named), causes=CAUSES)
     if not isinstance(module, nn.Module):
         raise CheckError(f"{name} is not a layer", f"begin with class {name}(nn.Module):")
-    got = {key: tuple(value.shape) for key, value in module.named_parameters()}
+    got = {k: tuple(p.shape) for k, p in module.named_parameters() if p.requires_grad}
     if got != dict(has):
         raise CheckError(
             f"{what} has the wrong trainable parameters\n  expected: {_listed(has)}\n"
@@ -291,7 +291,7 @@ def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 def _explain_parameters(module: nn.Module, got: Shapes, has: Shapes) -> str:
     for key in has:
         if key not in got and isinstance(getattr(module, key, None), Tensor):
-            return f"{key} is a plain tensor or a buffer; only an nn.Parameter is trained"
+            return f"{key} is not trained: that takes an nn.Parameter that requires its gradient"
     missing, surplus = sorted(has.keys() - got.keys()), sorted(got.keys() - has.keys())
     if surplus and all(isinstance(getattr(module, key, None), Tensor) for key in surplus):
         return f"{', '.join(surplus)} should not be trained: no nn.Parameter"

@@ -272,15 +272,21 @@ def _made(answer: type, X: Tensor, *settings: object) -> Callable[[], object]:
     return lambda: answer(*settings)(X)
 
 
-def _expect_impossible(check: Check, answer: type, more: dict[str, tuple]) -> None:
+def _expect_impossible(
+    check: Check,
+    answer: type,
+    reduce: Function,
+    others: dict[str, Function],
+    more: dict[str, tuple[object, ...]],
+) -> None:
     fits = Geometry((1, 2, 3, 2), (3, 2), (3, 2))
-    reduce = _mean if check is AveragePooling2d else _maximum
     layer = build(check.name, answer, (3, 2), has={})
-    fits.exercise(reduce, {}, 0.5).judge(check.name, answer, lambda X: layer(X))
+    fits.exercise(reduce, others, 0.5).judge(check.name, answer, lambda X: layer(X))
     X = torch.rand(2, 3, 4, 5)
     settings = {
         "kernel_size=0": (0,),
-        "kernel_size=(2, -1)": ((2, -1),),
+        "kernel_size=0, stride=1": (0, 1),
+        "kernel_size=(2, -1), stride=1": ((2, -1), 1),
         "kernel_size=1.5": (1.5,),
         "kernel_size=(2, 2, 2)": ((2, 2, 2),),
         "stride=0": (2, 0),
@@ -306,12 +312,12 @@ def _(answer: type) -> None:
         "padding=(1, 2), more than half of kernel_size=3": (3, 1, (1, 2)),
         "padding=(1, 0), more than half of kernel_size=(1, 3)": ((1, 3), 1, (1, 0)),
     }
-    _expect_impossible(AveragePooling2d, answer, more)
+    _expect_impossible(AveragePooling2d, answer, _mean, _NOT_MEANS, more)
 
 
 @MaxPooling2d.part("ValueError for impossible settings and inputs")
 def _(answer: type) -> None:
-    _expect_impossible(MaxPooling2d, answer, {})
+    _expect_impossible(MaxPooling2d, answer, _maximum, _NOT_MAXIMA, {})
 
 
 # --- the paper's subsampling
