@@ -14,7 +14,7 @@ import { load } from "./weights.js";
 
 const FOLDER = "_static/networks/";
 const TEST_IMAGES = "numpy_lenet-digits";
-const FINE = 140; // pixels of a side on which strokes become ink
+const INKED = 140; // pixels of a side on which strokes become ink
 
 class Page {
   constructor() {
@@ -79,7 +79,7 @@ class Page {
       const show = () => this.pad.show(strokes.map((stroke) => stroke.map((point) => [...point])));
       const choice = button(canvas, show);
       choice.ariaLabel = `a drawn ${digit}`;
-      paint(canvas, tensor([1, SIDE, SIDE], prepare(rasterize(strokes, FINE), FINE).image));
+      paint(canvas, tensor([1, SIDE, SIDE], prepare(rasterize(strokes, INKED), INKED).image));
       this.examples.append(choice);
     });
   }
@@ -103,7 +103,7 @@ class Page {
   /** The pad has changed: prepare what is drawn. */
   draw() {
     if (!this.pad) return;
-    const prepared = prepare(rasterize(this.pad.strokes, FINE), FINE);
+    const prepared = prepare(rasterize(this.pad.strokes, INKED), INKED);
     this.frame = prepared && { ...prepared, map: 0, row: prepared.top, column: prepared.left };
     this.take(prepared?.image ?? null, "");
   }

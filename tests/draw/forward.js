@@ -23,6 +23,11 @@ for (let place = 0; place < pixels.length; place += 784) {
   made.push(...states.map(({ output }) => output.data), Float32Array.from(probabilities));
 }
 console.log(((performance.now() - start) / (pixels.length / 784)).toFixed(3));
-writeFileSync(out, Buffer.concat(made.map(({ buffer, byteOffset, byteLength }) => {
-  return Buffer.from(buffer, byteOffset, byteLength);
-})));
+writeFileSync(
+  out,
+  Buffer.concat(
+    made.map(({ buffer, byteOffset, byteLength }) => {
+      return Buffer.from(buffer, byteOffset, byteLength);
+    }),
+  ),
+);
