@@ -81,9 +81,9 @@ export class Mover {
       return;
     }
     const rows = networks.map((network, n) => {
-      const answer = answerOf(before[n].probabilities);
-      const now = answerOf(after[n].probabilities);
-      const sure = percent(after[n].probabilities[answer]);
+      const answer = answerOf(before[n]);
+      const now = answerOf(after[n]);
+      const sure = percent(after[n].amongDigits[answer]);
       const changes = LAYERS.map((_, i) => {
         const [was, is] = [before, after].map((passes) => passes[n].states[i].output);
         return percent(changeOf(was, is));
@@ -102,8 +102,8 @@ export class Mover {
     const angles = Array.from({ length: 17 }, (_, i) => 7.5 * (i - 8));
     const curves = (values, moved) =>
       networks.map((network) => {
-        const answer = answerOf(forward(network, image).probabilities);
-        return values.map((value) => forward(network, moved(value)).probabilities[answer]);
+        const answer = answerOf(forward(network, image));
+        return values.map((value) => forward(network, moved(value)).amongDigits[answer]);
       });
     this.charts.replaceChildren(
       chart(
@@ -240,10 +240,10 @@ export class Fooler {
     }
     const count = this.count();
     const rows = networks.map((network, n) => {
-      const [answer, now] = [before[n], after[n]].map((pass) => answerOf(pass.probabilities));
+      const [answer, now] = [before[n], after[n]].map(answerOf);
       const known = this.fewest.get(network) ?? Number.POSITIVE_INFINITY;
       if (now !== answer) this.fewest.set(network, Math.min(known, count));
-      const sure = percent(after[n].probabilities[answer]);
+      const sure = percent(after[n].amongDigits[answer]);
       return [network.title, `${answer}`, `${now}`, sure, `${this.fewest.get(network) ?? "–"}`];
     });
     const fooled = rows.filter(([, answer, now]) => answer !== now).map(([title]) => title);

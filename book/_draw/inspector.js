@@ -1,6 +1,6 @@
 /** What made one pixel: the window it saw, its kernel, and the sum of their products. */
 
-import { decimal, element } from "./elements.js";
+import { button, decimal, element } from "./elements.js";
 import { pad, tensor } from "./layers.js";
 import { paint } from "./maps.js";
 import { windowOf } from "./panel.js";
@@ -57,12 +57,14 @@ export function account({ stage, window, products, bias, sum, value }, map) {
 }
 
 export class Inspector {
-  constructor() {
+  /** `close()` is called when the reader has seen enough. */
+  constructor(close) {
     this.title = element("h3");
+    this.close = button("Close", close);
     this.parts = element("div", { className: "draw-parts" });
     this.words = element("p");
     this.element = element("section", { className: "draw-inspector", ariaLabel: "One pixel" });
-    this.element.append(this.title, this.parts, this.words);
+    this.element.append(this.title, this.parts, this.words, this.close);
     this.show(null, null);
   }
 
@@ -70,10 +72,12 @@ export class Inspector {
   show(pass, selected) {
     if (!pass || !selected) {
       this.title.textContent = "One pixel";
+      this.close.hidden = true;
       this.parts.replaceChildren();
       this.words.textContent = "Choose a pixel of any map to see its kernel and its window.";
       return;
     }
+    this.close.hidden = false;
     const { network, stage, pixel } = selected;
     const found = lookInto(network, pass, selected);
     const isUnit = pass.states[stage].output.shape[1] === 1;

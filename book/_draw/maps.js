@@ -45,10 +45,10 @@ export function largest(x) {
 /**
  * Paint a tensor `[maps, height, width]`; `limit` is the value of the full colour.
  *
- * `marks` are outlines `{ map, row, column, height, width }`; one without a `map` is on every map.
+ * `marks` are outlines `{ map, row, column, height, width }`.
  */
 export function paint(canvas, x, { limit = largest(x), columns, marks = [] } = {}) {
-  const [count, height, width] = x.shape;
+  const [, height, width] = x.shape;
   const lies = layout(x.shape, columns);
   const place = (map) => [
     (map % lies.columns) * lies.stepX,
@@ -72,11 +72,8 @@ export function paint(canvas, x, { limit = largest(x), columns, marks = [] } = {
   pen.lineWidth = 3;
   pen.strokeStyle = "#d6006c";
   for (const mark of marks) {
-    const on = mark.map === undefined ? Array.from({ length: count }, (_, i) => i) : [mark.map];
-    for (const map of on) {
-      const [left, top] = place(map).map((value) => value * zoom);
-      const corner = [left + mark.column * zoom + 0.5, top + mark.row * zoom + 0.5];
-      pen.strokeRect(...corner, mark.width * zoom - 1, mark.height * zoom - 1);
-    }
+    const [left, top] = place(mark.map).map((value) => value * zoom);
+    const corner = [left + mark.column * zoom + 0.5, top + mark.row * zoom + 0.5];
+    pen.strokeRect(...corner, mark.width * zoom - 1, mark.height * zoom - 1);
   }
 }

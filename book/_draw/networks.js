@@ -4,7 +4,7 @@
  * A stage is a layer as the page shows it: what it sums up, and the activation that follows.
  * `kind` is "convolution" (with `weight` `[kernels, channels, rows, columns]`, `bias` and
  * `padding`), "maximum", "average", "subsampling" (with `coefficient` and `bias`) or "distances"
- * (with `codes`).
+ * (with `codes`). `columns` is how its maps lie, where that matters.
  */
 
 import {
@@ -59,7 +59,8 @@ export const NETWORKS = [
  *
  * `image` holds 28 × 28 numbers from 0 (paper) to 1 (ink). `states` has, for each stage, `sums`
  * and `output`. `probabilities` are those of the ten digits; for the network of 1998 an eleventh
- * follows, that of "none of these".
+ * follows, that of "none of these". `amongDigits` are the ten probabilities if it must be a digit,
+ * by which the networks can be compared.
  */
 export function forward(network, image) {
   const input = network.prepare(tensor([1, 28, 28], image));
@@ -70,14 +71,15 @@ export function forward(network, image) {
   }
   const last = states.at(-1).output.data;
   const isDistance = network.stages.at(-1).kind === "distances";
-  const scores = isDistance ? [...last.map((distance) => -distance), -RUBBISH] : last;
-  return { input, states, probabilities: softmax(scores) };
+  const scores = isDistance ? last.map((distance) => -distance) : last;
+  const amongDigits = softmax(scores);
+  const probabilities = isDistance ? softmax([...scores, -RUBBISH]) : amongDigits;
+  return { input, states, probabilities, amongDigits };
 }
 
-/** Return the digit with the highest probability; "none of these" is no digit. */
-export function answerOf(probabilities) {
-  const digits = probabilities.slice(0, 10);
-  return digits.indexOf(Math.max(...digits));
+/** Return the digit that a forward pass finds most probable. */
+export function answerOf({ amongDigits }) {
+  return amongDigits.indexOf(Math.max(...amongDigits));
 }
 
 function apply(stage, x) {
@@ -141,7 +143,7 @@ function lenet1998(arrays) {
       kernels(third, "C3", "C3", 16, [6, 5, 5], { stage: tanh }),
       halve("S4", 16),
       kernels(arrays, "C5", "C5", 120, [16, 5, 5], { stage: tanh }),
-      kernels(arrays, "F6", "F6", 84, [120, 1, 1], { stage: tanh }),
+      kernels(arrays, "F6", "F6", 84, [120, 1, 1], { stage: { ...tanh, columns: 7 } }),
       {
         title: "distances",
         kind: "distances",

@@ -26,7 +26,7 @@ class Page {
     this.seen = element("canvas", { className: "draw-maps draw-grid", role: "img" });
     this.seenWords = element("p", { className: "draw-note" });
     this.status = element("p", { className: "draw-hidden", role: "status" });
-    this.inspector = new Inspector();
+    this.inspector = new Inspector(() => this.select(null));
     this.mover = new Mover(() => this.moved());
     this.fooler = new Fooler(() => this.plan());
     this.panels = NETWORKS.map((network) => new Panel(network, (place) => this.select(place)));
@@ -167,7 +167,7 @@ class Page {
       return;
     }
     const answers = this.networks.map(({ title }, n) => {
-      return `${title}: ${answerOf(this.passes[n].probabilities)}`;
+      return `${title}: ${answerOf(this.passes[n])}`;
     });
     this.status.textContent = answers.join("; ");
     this.mover.sweep(this.networks, this.base);

@@ -65,7 +65,7 @@ export class Panel {
       element(
         "div",
         {},
-        element("p", { className: "draw-title" }, stage.title, " ", size),
+        element("p", { className: "draw-title" }, stage.title, ": ", size),
         control,
       ),
     );
@@ -109,8 +109,10 @@ export class Panel {
   /** Show a forward pass, or nothing if `pass` is null; `selected` is the pixel looked into. */
   show(pass, selected) {
     const probabilities = pass?.probabilities;
-    const answer = probabilities && answerOf(probabilities);
+    const answer = pass && answerOf(pass);
     this.answer.textContent = pass ? `${answer}` : "–";
+    // Nearest of the ten, but none of them by the network's own measure.
+    this.answer.classList.toggle("draw-doubtful", probabilities?.[10] > probabilities?.[answer]);
     [...this.bars.children].forEach((row, i) => {
       const [, bar, share] = row.children;
       bar.style.setProperty("--share", probabilities?.[i] ?? 0);
@@ -120,22 +122,27 @@ export class Panel {
     this.stages.forEach((draw, index) => {
       const isHere = selected?.network === this.network;
       const pixel = isHere && selected.stage === index ? selected.pixel : null;
-      const marks = isHere && pass ? marksOn(this.network, pass, selected, index) : [];
+      const marks = isHere && pass ? marksOn(this.network, selected, index) : [];
       draw(pass?.states[index], marks, pixel);
     });
   }
 }
 
 /** Return the outlines on a stage's maps: the chosen pixel, or the window that it is made from. */
-function marksOn(network, pass, { stage, pixel }, index) {
+function marksOn(network, { stage, pixel }, index) {
   if (index === stage) return [{ ...pixel, height: 1, width: 1 }];
   if (index !== stage - 1) return [];
+  const { kind, weight } = network.stages[stage];
   const window = windowOf(network.stages[stage], pixel);
-  const [, height, width] = pass.states[index].output.shape;
-  const isInside = window.row >= 0 && window.column >= 0;
-  return isInside && window.row + window.height <= height && window.column + window.width <= width
-    ? [window]
-    : [];
+  if (kind !== "convolution") return [window];
+  const [, channels, rows, columns] = weight.shape;
+  const size = rows * columns;
+  const isSeen = (map) => {
+    const start = (pixel.map * channels + map) * size;
+    return weight.data.subarray(start, start + size).some((value) => value !== 0);
+  };
+  const windows = Array.from({ length: channels }, (_, map) => ({ ...window, map }));
+  return windows.filter(({ map }) => isSeen(map));
 }
 
 /** Return the window of the maps below that a pixel of `stage` is made from, and its `map`. */
