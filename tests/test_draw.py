@@ -7,8 +7,11 @@ in tests/test_draw_page.py. What needs node is skipped without it.
 import gzip
 import importlib.util
 import json
+import math
 import shutil
 import subprocess
+from collections import OrderedDict
+from itertools import product
 
 import numpy as np
 import pytest
@@ -165,15 +168,16 @@ def hw7_reference(pooling):
 
 
 LENET5_CELLS = (
-    "parameters", "setup", "prepare", "output-size", "given", "seen-by", "windows",
-    "windows-function", "convolve", "convolution", "window-sum", "squashing", "subsampling",
-    "partial", "radial-basis", "connections", "codes", "lenet5",
+    "output-size", "given", "seen-by", "windows", "windows-function", "convolve", "convolution",
+    "window-sum", "squashing", "subsampling", "connections", "partial", "codes", "radial-basis",
+    "lenet5",
 )  # fmt: skip
 
 
 def lenet5_reference(arrays, images):
     """Return the stages of LeNet-5 of 1998, and the probabilities, "none of these" the last."""
-    nb = execute("custom_lenet5", *LENET5_CELLS, dataset="stand-in")
+    imports = {"math": math, "product": product, "OrderedDict": OrderedDict, "torch": torch}
+    nb = execute("custom_lenet5", *LENET5_CELLS, nn=nn, np=np, **imports)
     model = nb["lenet5"]()
     trained = {name: torch.from_numpy(arrays[name]) for name in model.state_dict()}
     model.load_state_dict(trained)

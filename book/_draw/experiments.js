@@ -30,17 +30,27 @@ function table(caption, head, rows) {
   );
 }
 
+/** Return a box whose contents scroll by themselves where they are too wide, by keyboard too. */
+function scroller() {
+  return element("div", {
+    className: "draw-wide",
+    tabIndex: 0,
+    role: "group",
+    ariaLabel: "Answers",
+  });
+}
+
 /** Shift and rotate: what becomes of the answers, and of the maps of each layer. */
 export class Mover {
   /** `changed()` is called when the digit has been moved. */
   constructor(changed) {
     this.changed = changed;
     this.values = { ...STILL };
-    this.result = element("div", { className: "draw-wide" });
+    this.result = scroller();
     this.charts = element("div", { className: "draw-charts" });
     this.inputs = {};
     const fields = Object.entries(SLIDERS).map(([name, { label, most }]) => {
-      const shown = element("output", {}, "0");
+      const shown = element("b", {}, "0");
       const input = element("input", { type: "range", min: -most, max: most, value: 0 });
       input.addEventListener("input", () => {
         this.values[name] = Number(input.value);
@@ -190,7 +200,7 @@ export class Fooler {
       find: (x, y) => pixelAt(SHAPE, x, y),
     });
     this.words = element("p", { role: "status" });
-    this.result = element("div", { className: "draw-wide" });
+    this.result = scroller();
     const back = button("Turn all pixels back", () => this.take(this.original));
     this.element = element(
       "div",
