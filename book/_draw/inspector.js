@@ -64,7 +64,8 @@ export class Inspector {
     this.parts = element("div", { className: "draw-parts" });
     this.words = element("p");
     this.element = element("section", { className: "draw-inspector", ariaLabel: "One pixel" });
-    this.element.append(this.title, this.parts, this.words, this.close);
+    const head = element("div", { className: "draw-head" }, this.title, this.close);
+    this.element.append(head, this.parts, this.words);
     this.show(null, null);
   }
 

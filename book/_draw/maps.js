@@ -18,7 +18,7 @@ function colour(value) {
 export function layout([count, height, width], wanted) {
   const isUnits = height * width === 1;
   const gap = isUnits ? 0 : GAP;
-  const ideal = isUnits ? Math.max(10, 1.7 * Math.sqrt(count)) : 90 / (width + gap);
+  const ideal = isUnits ? Math.max(10, 1.7 * Math.sqrt(count)) : Math.min(90 / (width + gap), 10);
   const divisors = Array.from({ length: count }, (_, i) => i + 1).filter((n) => count % n === 0);
   const nearest = (best, n) => (Math.abs(n - ideal) < Math.abs(best - ideal) ? n : best);
   const columns = wanted ?? divisors.reduce(nearest);
