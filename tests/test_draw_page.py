@@ -76,7 +76,7 @@ def visit(browser):
         context = browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
         contexts.append(context)
         tab = context.new_page()
-        tab.set_default_timeout(120_000)
+        tab.set_default_timeout(300_000)
         tab.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         tab.on("request", lambda request: check(request.url, address))
         tab.goto(f"{address}/draw.html")
