@@ -273,20 +273,24 @@ def test_no_other_page_loads_any_of_it(site):
 
 @NEEDS_NODE
 def test_twenty_drawings_are_read(visit, server):
-    """Every digit drawn twice by mouse, the second smaller and slanted."""
-    if not all((Project().networks / f"{name}.bin").exists() for name in NETWORKS):
-        pytest.skip("not all networks are published yet")
+    """Every digit drawn twice by mouse, the second smaller and slanted; by published networks."""
+    is_published = [(Project().networks / f"{name}.bin").exists() for name in NETWORKS]
+    if not any(is_published):
+        pytest.skip("no network is published yet")
     code = f"import {{ DIGITS }} from {json.dumps((SOURCES / 'strokes.js').as_uri())};"
     digits = json.loads(
         node("--input-type=module", "-e", f"{code} console.log(JSON.stringify(DIGITS))")
     )
     tab = visit(server)
-    right = [0] * 4
+    right = dict.fromkeys(NETWORKS, 0)
     for digit, strokes in enumerate(digits):
         slanted = [[(0.25 + 0.6 * x - 0.15 * y, 0.3 + 0.6 * y) for x, y in s] for s in strokes]
         for drawing in (strokes, slanted):
             draw_by_mouse(tab, drawing)
-            right = [n + (a == str(digit)) for n, a in zip(right, answers(tab), strict=True)]
+            for name, answer in zip(NETWORKS, answers(tab), strict=True):
+                right[name] += answer == str(digit)
             tab.get_by_role("button", name="Clear").click()
     print("of twenty drawings read:", right)
-    assert min(right) >= 16
+    assert all(
+        right[name] >= 16 for name, there in zip(NETWORKS, is_published, strict=True) if there
+    )

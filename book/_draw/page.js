@@ -13,7 +13,7 @@ import { DIGITS, rasterize } from "./strokes.js";
 import { load } from "./weights.js";
 
 const FOLDER = "_static/networks/";
-const TEST_IMAGES = "numpy_lenet-digits";
+const TEST_IMAGES = "hw7-digits";
 const INKED = 140; // pixels of a side on which strokes become ink
 
 class Page {
