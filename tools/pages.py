@@ -41,6 +41,7 @@ def table_of_contents(project: Project) -> str:
     if chapters:
         lines += ["- caption: The homeworks", "  chapters:"]
         lines += [f"  - file: {chapter}" for chapter in chapters]
+    lines += ["- caption: Try it", "  chapters:", "  - file: draw"]
     lines += ["- caption: About", "  chapters:"]
     lines += [
         f"  - file: {page}" for page in ("results", "running", "teaching", "data", "references")
