@@ -7,11 +7,8 @@ in tests/test_draw_page.py. What needs node is skipped without it.
 import gzip
 import importlib.util
 import json
-import math
 import shutil
 import subprocess
-from collections import OrderedDict
-from itertools import product
 
 import numpy as np
 import pytest
@@ -21,6 +18,7 @@ from cells import ROOT, execute
 from torch import nn
 
 from helpers import convnet, data, numpy_layers, weights
+from helpers.checks.custom_lenet5 import reference as lenet5
 
 SOURCES = ROOT / "book" / "_draw"
 TESTS = ROOT / "tests" / "draw"
@@ -167,28 +165,22 @@ def hw7_reference(pooling):
     return reference
 
 
-LENET5_CELLS = (
-    "output-size", "given", "seen-by", "windows", "windows-function", "convolve", "convolution",
-    "window-sum", "squashing", "subsampling", "connections", "partial", "codes", "radial-basis",
-    "lenet5",
-)  # fmt: skip
-
-
 def lenet5_reference(arrays, images):
     """Return the stages of LeNet-5 of 1998, and the probabilities, "none of these" the last."""
-    imports = {"math": math, "product": product, "OrderedDict": OrderedDict, "torch": torch}
-    nb = execute("custom_lenet5", *LENET5_CELLS, nn=nn, np=np, **imports)
-    model = nb["lenet5"]()
-    trained = {name: torch.from_numpy(arrays[name]) for name in model.state_dict()}
-    model.load_state_dict(trained)
+    own = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    squash = lenet5.ScaledTanh()
     # The page turns what a reader draws into the network's input; the chapter turns bytes.
     X = nn.functional.pad(torch.from_numpy(images).view(-1, 1, 28, 28), (2, 2, 2, 2))
-    X, states = X * 1.275 - 0.1, {}
-    for name, layer in model.named_children():
-        states[name] = X = layer(X)
-    stages = [states[name] for name in ("squash1", "squash2", "squash3", "squash4", "squash5")]
-    scores = torch.cat([X, torch.full((len(X), 1), -10.0)], 1)
-    return [*stages, states["squash6"], -X, scores.softmax(1)]
+    C1 = squash(lenet5.convolve(X * 1.275 - 0.1, own["C1.weight"], own["C1.bias"]))
+    S2 = squash(lenet5.subsample(C1, own["S2.coefficient"], own["S2.bias"]))
+    kernels = lenet5.spread(own["C3.weight"], own["connected"].bool())
+    C3 = squash(lenet5.convolve(S2, kernels, own["C3.bias"]))
+    S4 = squash(lenet5.subsample(C3, own["S4.coefficient"], own["S4.bias"]))
+    C5 = squash(lenet5.convolve(S4, own["C5.weight"], own["C5.bias"]))
+    F6 = squash(nn.functional.linear(C5.flatten(1), own["F6.weight"], own["F6.bias"]))
+    scores = lenet5.score(F6, own["codes"])
+    rubbish = torch.full((len(scores), 1), -10.0)
+    return [C1, S2, C3, S4, C5, F6, -scores, torch.cat([scores, rubbish], 1).softmax(1)]
 
 
 REFERENCES = {
@@ -227,8 +219,9 @@ def random_network(name):
     }
     if name != "custom_lenet5-LeNet5":
         return weights.pack(HEADER, arrays, 8)
-    nb = execute("custom_lenet5", "connections", "codes", torch=torch, np=np)
-    return weights.pack(HEADER, arrays | {"codes": nb["codes"], "connected": nb["CONNECTED"]}, 16)
+    arrays["codes"] = rng.choice([-1.0, 1.0], size=(10, 84))
+    arrays["connected"] = rng.permutation(np.arange(16 * 6) < 60).reshape(16, 6)  # as many as there
+    return weights.pack(HEADER, arrays, 16)
 
 
 def computed_by_the_page(path, images, tmp_path):
