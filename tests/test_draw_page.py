@@ -116,7 +116,7 @@ def draw_by_mouse(tab, strokes):
         tab.mouse.move(*first)
         tab.mouse.down()
         for place in rest:
-            tab.mouse.move(*place, steps=3)
+            tab.mouse.move(*place)
         tab.mouse.up()
 
 

@@ -1,9 +1,10 @@
 /**
- * Run a network of the page on many images: node forward.js FILE IMAGES OUT.
+ * Run a network of the page on many images: node forward.js FILE IMAGES OUT [answers].
  *
  * FILE is a network's file as its run exports it, called after the page's name for it; IMAGES holds
  * 784 float32 numbers for each image. Written to OUT, as float32, one image after the other: what
- * each stage makes of it, then the probabilities. Said on the way out: milliseconds per image.
+ * each stage makes of it, then the ten probabilities and, for the network of 1998, an eleventh; with
+ * "answers", only these. Said on the way out: milliseconds per image.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,7 +12,7 @@ import { basename } from "node:path";
 import { forward, NETWORKS } from "../../book/_draw/networks.js";
 import { unpack } from "../../book/_draw/weights.js";
 
-const [file, images, out] = process.argv.slice(2);
+const [file, images, out, only] = process.argv.slice(2);
 const network = NETWORKS.find((each) => `${each.file}.bin` === basename(file));
 const { arrays } = await unpack(readFileSync(file));
 Object.assign(network, network.build(arrays));
@@ -20,7 +21,8 @@ const made = [];
 const start = performance.now();
 for (let place = 0; place < pixels.length; place += 784) {
   const { states, probabilities } = forward(network, pixels.subarray(place, place + 784));
-  made.push(...states.map(({ output }) => output.data), Float32Array.from(probabilities));
+  if (only !== "answers") made.push(...states.map(({ output }) => output.data));
+  made.push(Float32Array.from(probabilities));
 }
 console.log(((performance.now() - start) / (pixels.length / 784)).toFixed(3));
 writeFileSync(
