@@ -22,6 +22,7 @@ _W1 = np.array(
     ]
 )
 RATE = 0.01
+LAST_COUNT = 7  # up to this question, answers are whole numbers
 QUESTIONS = (
     "height and width of the convolution's output",
     "height and width of the pooling's output",
@@ -307,10 +308,13 @@ def _expect_answer(answer: Callable, number: int) -> None:
     if answers.get(number) is None or answers[number] is Ellipsis:
         raise CheckError(f"{what}: there is no answer yet")
     got = as_array(what, answers[number])
+    if np.asarray(answers[number]).dtype.kind in "US":
+        raise CheckError(f"{what}: {answers[number]!r} is a text", "a number has no quotes")
     if got.shape == (3, 1) or got.shape == (1, 3):
         got = got.ravel()  # a column or a row of three is a vector too
-    accepted = _accepted(number)
-    if any(_near(got, value) for value in accepted):
+    if number <= LAST_COUNT and (got != np.round(got)).any():
+        raise CheckError(f"{what}: {got} is not right", "the answer is a whole number")
+    if any(_near(got, value) for value in _accepted(number)):
         return
     if number == 10 and got.shape == (3,) and _near(np.abs(got), np.abs(_RIGHT[10])):
         hint = "the sign is wrong: the derivative of −ln y is −1/y"
