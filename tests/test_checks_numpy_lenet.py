@@ -1080,6 +1080,8 @@ RIGHT_TOY = {
     12: -0.094852,
 }
 
+TOY = f"\ndef toy_answers():\n    return {RIGHT_TOY}\n"
+
 
 def answering(**changes):
     """Return an answer with some questions, `q5=…`, answered otherwise."""
@@ -1375,6 +1377,8 @@ UPDATE = "params, winc = sgd_momentum(rate, rate, mu, decay, params, winc, grad)
         [("convnet.get_lr(step, *(settings[n] for n in (\"epsilon\", \"gamma\", \"power\")))",
           "settings['epsilon'] / (1 + settings['gamma'] * step) ** settings['power']")],
         [(UPDATE, UPDATE.replace("params, winc =", "params, new =") + "; winc = new")],
+        [("rate, rate, mu, decay, params, winc, grad", "w_rate=rate, b_rate=rate, mu=mu, "
+          "decay=decay, params=params, param_winc=winc, param_grad=grad")],
     ],
 )  # fmt: skip
 def test_right_training_loops_pass(changes, capsys):
@@ -1464,6 +1468,170 @@ def test_the_notebook_gets_its_own_update_back():
         assert "sgd_momentum" not in answer.__globals__
 
 
+# --- what is wrong in some cases only
+
+
+def only_if(condition: str, result: str, otherwise: str) -> tuple[str, str]:
+    """Return the change of `return otherwise` to another result where a condition holds."""
+    return f"return {otherwise}", f"return {result} if {condition} else {otherwise}"
+
+
+def each(draws: str) -> Changes:
+    """Return changes that make other moves of `downs` and `acrosses`, the numbers drawn."""
+    return [(ACROSSES, f"{ACROSSES}; {draws}")]
+
+
+def unmoved(condition: str) -> Changes:
+    return [only_if(condition, "images.copy()", "moved")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        each("acrosses = downs if batch_size > 1 else acrosses"),
+        each("acrosses = np.roll(downs, 1) if batch_size > 1 else acrosses"),
+        each("downs[:] = downs * (rng.random(batch_size) < 0.5) if batch_size > 1 else downs"),
+        each("downs.sort()"),
+        each("downs[1::2] = -downs[::2][: batch_size // 2]"),
+        each("downs[1::2] = downs[::2][: batch_size // 2]"),
+        unmoved("channel == 1"),
+        unmoved("height > width"),
+        unmoved("channel >= 3"),
+        draws("np.clip(rng.integers(-shift, shift + 1, size=batch_size), -3, 3)"),
+        draws("np.clip(np.rint(rng.normal(0, 0.91 * shift, batch_size)), -shift, shift)"
+              ".astype(int)"),
+    ],
+)  # fmt: skip
+def test_moves_that_are_wrong_in_some_batches_are_refused(changes):
+    with pytest.raises(CheckError):
+        numpy_lenet.random_shifts(written(SHIFTS, *changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("d_w = param_grad", "d_w = 0 * w + param_grad"),
+         ("w_rate * d_w", 'w_rate * param_grad[i]["w"] + b_rate * decay * w')],
+        [(" + decay * w", " + decay * w * (mu == 0)"),
+         ('"w": w - theta_w', '"w": w - theta_w - w_rate * decay * w * (mu > 0)')],
+        [("b_rate * d_b", "(w_rate if mu else b_rate) * d_b")],
+        [("mu * param_winc[i]", "(mu if i == min(params) else 0) * param_winc[i]")],
+        [("decay * w", "(decay if i == min(params) else 0) * w")],
+        [('param_grad[i]["w"] +', 'np.clip(param_grad[i]["w"], -1, 1) +'),
+         ('d_b = param_grad[i]["b"]', 'd_b = np.clip(param_grad[i]["b"], -1, 1)')],
+    ],
+)  # fmt: skip
+def test_updates_whose_pieces_do_not_go_together_are_refused(changes):
+    with pytest.raises(CheckError):
+        numpy_lenet.sgd_momentum(written(SGD, *changes))
+
+
+MU = 'mu, decay = settings["mu"], settings["decay"]'
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("(settings[n] for n in", '(0 if mu and n == "gamma" else settings[n] for n in')],
+        [(MU, f"{MU}; mu = 0 if decay else mu")],
+        [(MU, f'{MU}; mu = 0 if settings["gamma"] else mu')],
+        [(MU, f"{MU}; mu = 0.9 if mu else 0")],
+        [("report(step + 1, cp, params)", "step < 4 and report(step + 1, cp, params)")],
+        [("start = params", 'best, least = params, 1e9'),
+         ("report(step + 1, cp, params)", "report(step + 1, cp, params)\n"
+          '        if cp["cost"] <= least: best, least = params, cp["cost"]'),
+         ("return params", "return best")],
+        [("rate = ", 'if cp["cost"] < 1e-3: break\n        rate = ')],
+        [("get_lr(step,", "get_lr(min(step, 100),")],
+    ],
+)  # fmt: skip
+def test_loops_that_go_wrong_later_or_with_several_settings_are_refused(changes):
+    with pytest.raises(CheckError):
+        numpy_lenet.train(written(TRAIN, *changes))
+
+
+IN_A_BUFFER = """
+def pooling_layer_forward(input, layer, buffers={}):
+    images, k, s = convnet.as_images(input, "pool"), layer["k"], layer["stride"]
+    windows = np.lib.stride_tricks.sliding_window_view(images, (k, k), axis=(1, 2))
+    output = convnet.as_structure(windows[:, ::s, ::s].max(axis=(-2, -1)))
+    data = output["data"]
+    buffer = buffers.setdefault((data.shape, data.dtype), np.empty_like(data))
+    buffer[...] = data
+    return output | {"data": buffer}
+"""
+POOLED = 'return {**sizes, "data": data, "diff": None}'
+
+
+@pytest.mark.parametrize(
+    "source, changes",
+    [
+        (POOL, [("data = out", "out[-1] *= not (k > s and c > 1); data = out")]),
+        (POOL, [("window.max(axis=(1, 2))", "window[:, :3, :3].max(axis=(1, 2))")]),
+        (POOL, [("data = out", "out *= n > 1 or h == w; data = out")]),
+        (POOL, [("data = out", "out = out.transpose(3, 1, 2, 0) if c == n else out; data = out")]),
+        (POOL, [(MAX, "np.maximum(window.max(axis=(1, 2)), -10)")]),
+        (POOL, [(MAX, "np.maximum(window.max(axis=(1, 2)), -1e4)")]),
+        (POOL, [("data = out.reshape(-1, n)",
+                 "data = images.reshape(-1, n) if k == s == 1 else out.reshape(-1, n)")]),
+        (IN_A_BUFFER, []),
+    ],
+)  # fmt: skip
+def test_pooling_that_is_wrong_in_some_cases_is_refused(source, changes):
+    with pytest.raises(CheckError):
+        numpy_lenet.pooling_layer_forward(written(source, *changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("return input_od.reshape(-1, n)",
+          "return input_od.reshape(-1, n) * (k <= s or c == 1)")],
+        [(ADD, "m = np.zeros((k, k)); m[a, b] = 1; m = window == window.max() if k > s else m; "
+          + WHOLE.format("m"))],
+        [("window.argmax()", "np.isclose(window, window.max(), 1e-3, 1e-3).argmax()")],
+        [("return input_od.reshape(-1, n)",
+          "return input_od.reshape(-1, n) * (k < 4)")],
+    ],
+)  # fmt: skip
+def test_pooling_gradients_that_are_wrong_in_some_cases_are_refused(changes):
+    with pytest.raises(CheckError):
+        numpy_lenet.pooling_layer_backward(written(POOL_BACK, *changes))
+
+
+@pytest.mark.parametrize(
+    "check, source, changes",
+    [
+        ("convolution_loops", LOOPS, [("filters, _", "w = FLIP if k > 3 else w; filters, _")]),
+        ("convolution_loops", LOOPS, [
+            ("filters, _", "w = FLIP if k % 2 < (height != width) else w; filters, _")]),
+        ("convolution_loops", LOOPS, [("return out", "return out * (out[0].size > 1)")]),
+        ("convolution_backward_loops", LOOPS_BACK, [
+            ("return d_w, d_image", "return d_w, d_image * (k < 4)")]),
+        ("conv_layer_backward", LAYER, [(COL2IM, COL2IM + ' * (input["batch_size"] < 4)')]),
+        ("conv_layer_backward", LAYER, [(COL2IM, COL2IM + " * (pad < k)")]),
+        ("inner_product_backward", IP_BACK, [
+            ('"w": d_w', '"w": d_w / (x.shape[1] if x.shape[1] > 8 else 1)')]),
+        ("relu_forward", RELU, [("np.maximum(x, 0)", "np.clip(x, 0, 1e3)")]),
+        ("relu_forward", RELU, [("np.maximum(x, 0)", "np.maximum(x, 1e-5 * x)")]),
+        ("relu_forward", RELU, [("np.maximum(x, 0)", "x * (x > 1e-3)")]),
+        ("relu_forward", RELU, [("np.maximum(x, 0)", "x if x.min() >= 0 else np.maximum(x, 0)")]),
+        ("relu_forward", RELU, [('"data": y', '"data": y, "diff": np.zeros(3)')]),
+        ("relu_backward", RELU_BACK, [("x > 0", "x > 1e-3")]),
+        ("toy_answers", TOY, [("3: 3,", "3: 3.0001,")]),
+        ("toy_answers", TOY, [("7: 39,", "7: '39',")]),
+    ],
+)  # fmt: skip
+def test_answers_that_are_wrong_in_some_cases_are_refused(check, source, changes):
+    k = "k = w.shape[-1]; height, width = image.shape[1:]; "
+    changes = [
+        (a, (k if "FLIP" in b else "") + b.replace("FLIP", "w[:, :, ::-1, ::-1]"))
+        for a, b in changes
+    ]
+    with pytest.raises(CheckError):
+        getattr(numpy_lenet, check)(written(source, *changes))
+
+
 # --- all of them
 
 ALL = {
@@ -1479,7 +1647,7 @@ ALL = {
     "sgd_momentum": SGD,
     "random_shifts": SHIFTS,
     "train": TRAIN,
-    "toy_answers": f"\ndef toy_answers():\n    return {RIGHT_TOY}\n",
+    "toy_answers": TOY,
 }
 
 
@@ -1586,6 +1754,7 @@ def test_arguments_that_do_not_fit_are_told_from_those_of_a_call(source, changes
         ("conv_layer_backward", [('output["diff"]', 'output["diff"].astype(float)')]),
         ("random_shifts", [("np.zeros_like(images)", "np.zeros(images.shape)")]),
         ("sgd_momentum", both("w_rate * d_w", "np.float64(w_rate) * d_w")),
+        ("train", [("zeros(v)", "zeros(v).astype(float)")]),
     ],
 )
 def test_double_precision_passes_and_is_noted(name, changes, capsys):
