@@ -14,6 +14,7 @@ from torch import nn
 
 from helpers import checks
 from helpers.checks import custom_lenet5
+from helpers.checks.custom_lenet5 import reference
 
 # What the page gives, which finds the answers under their names.
 GIVEN = '''
@@ -282,6 +283,7 @@ def written(name: str, *changes: tuple[str, str], source: str = "") -> object:
         source = source.replace(old, new)
     names = {"torch": torch, "nn": nn, "F": F, "math": math, "product": product, "np": np}
     names["OrderedDict"] = OrderedDict
+    names["squash"] = reference.ScaledTanh()
     for text in (GIVEN, textwrap.dedent(source)):
         exec(compile(text, "answer", "exec"), names)
     return names[name]
@@ -405,6 +407,7 @@ OTHERS = [
         "            parameter.uniform_(-1, 1).mul_(2.4 / inputs)",
         "            parameter.copy_((2 * torch.rand(parameter.shape) - 1) * 2.4 / inputs)",
     ),
+    ("lenet5", "=ScaledTanh(),", "=squash,"),
     ("train", "losses.append(loss.item())", "losses.append(loss.detach())"),
     ("train", "optimizer.zero_grad()", "model.zero_grad()"),
     (
@@ -487,6 +490,11 @@ WRONG = {
         ),
     ],
     "convolution_unfold": [
+        (
+            ("    X = F.pad", "    return convolution_loops(X, weight, bias)\n    X = F.pad"),
+            7,
+            "itself",
+        ),
         (("windows, weight)", "windows, weight.flip(2, 3))"), 2, "flipped in both"),
         (("windows, weight)", "windows, weight.flip(2))"), 2, "upside down"),
         (("windows, weight)", "windows, weight.flip(3))"), 2, "left to right"),
