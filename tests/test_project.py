@@ -169,7 +169,7 @@ def whole_project(tmp_path) -> Project:
     root = tmp_path / "project"
     root.mkdir()
     for folder in ("notebooks", "tools", "helpers", "book"):
-        ignored = shutil.ignore_patterns("_build", "__pycache__", "_static", ".ipynb_checkpoints")
+        ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints")
         shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignored)
     for name in ("README.md", "CITATION.cff"):
         shutil.copy(ROOT / name, root / name)
