@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import nbformat  # noqa: E402
 import pytest  # noqa: E402
 import stamp  # noqa: E402
 from catalogue import Project  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook  # noqa: E402
 
 URL, REF = Project().address()  # whatever this project is stamped with
@@ -188,3 +190,20 @@ def quick_book(tmp_path_factory) -> Project:
         patch.setenv("CNN_HOMEWORK_DATA", str(root / "no-data"))
         patch.setenv("XDG_CACHE_HOME", str(root / "no-cache"))
         return publish.quick_book(Project.at(root))
+
+
+@pytest.fixture(scope="session")
+def book_site(tmp_path_factory, request) -> Path:
+    """The HTML of the book itself, built once as the README types it; nobody may write in it."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # of all processes that share the tests: one builds for them
+    done = folder / "book-site.done"
+    with FileLock(folder / "book-site.lock"):
+        if not done.exists():
+            command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
+            command += ["-W", "-n", "--keep-going", "--path-output", str(folder / "book-site")]
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert run.returncode == 0, run.stdout + run.stderr
+            done.touch()
+    return folder / "book-site" / "_build" / "html"
