@@ -90,12 +90,22 @@ course = "No course"
 summary = "Nothing"
 dataset = "MNIST"
 quick = { steps = 2, dataset = "stand-in" }
-minutes = { published = 0.1, quick = 0.1 }
+minutes = { reading = 5, published = 0.1, quick = 0.1 }
+picture = "figure"
+headline = "It reads **?**<!-- 100 * model.test_accuracy | .1f --> %."
 targets = [
   { keys = ["model.steps"], equal = 3, text = "3 steps" },
   { keys = ["model.test_accuracy"], above = 0.98, text = "above 98 %", aim = "99 %" },
   { keys = ["model.train_seconds"], present = true, text = "reported" },
 ]
+
+[[sample.main]]
+what = "accuracy"
+asked = "above 98 %"
+paper = ""
+ours = "?<!-- 100 * model.test_accuracy | .1f --> %"
+runs = "1"
+time = "?<!-- model.train_seconds | .1f --> s"
 
 [planned]
 title = "A planned notebook"

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
-from pathlib import Path
 
 import pytest
 from catalogue import Project
@@ -144,7 +143,7 @@ class Visit:
         return found
 
     def access_faults(self, axe: str) -> list[str]:
-        """Return what axe-core finds, beside what belongs to the theme; the page is spoilt by it."""
+        """Return what axe-core finds, but for the theme's own; it spoils the page."""
         self.tab.evaluate(axe)
         self.ask("thin")
         found = self.ask("structure")
@@ -180,7 +179,9 @@ PLANTED = {
     "1280: the page is": "<div style='width: 2000px'>wide</div>",
     "390: the page is": "<div style='width: 600px'>wide</div>",
     "cut off on paper: pre": "<div style='overflow: auto; width: 50px'><pre>0123456789</pre></div>",
-    "Enter does not open it": "<details onclick='event.preventDefault()'><summary>a</summary>b</details>",
+    "Enter does not open it": (
+        "<details onclick='event.preventDefault()'><summary>a</summary></details>"
+    ),
     "button-name": "<button></button>",
     "light: color-contrast": "<p style='color: #eee; background: #fff'>pale</p>",
     "dark: color-contrast": "<p style='color: #333; background: inherit'>dark on dark</p>",
@@ -216,7 +217,7 @@ def test_a_dark_page_is_printed_in_light_colours(visit):
     visit.open("data.html")
     theme = "() => document.documentElement.dataset.theme"
     assert visit.tab.evaluate(theme) == "dark"
-    visit.tab.evaluate("() => { onbeforeprint = () => { window.printed = (%s)() } }" % theme)
+    visit.tab.evaluate(f"() => {{ onbeforeprint = () => {{ window.printed = ({theme})() }} }}")
     visit.tab.pdf()
     assert visit.tab.evaluate("() => window.printed") == "light"
     assert visit.tab.evaluate(theme) == "dark"

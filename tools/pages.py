@@ -13,7 +13,7 @@ COLAB = "https://colab.research.google.com/github"
 PUBLISHED_RESULTS = """\
 Every figure on this page was written by the published run of its notebook, on the real data set. ±
 is the standard deviation over *n* trainings from different seeds; where *n* is 1, nothing is known
-of the spread. The time is that of one training on the hardware of its row."""
+of the spread. The time is that of one training on the hardware named."""
 
 DETAILS = """\
 ## Every target
@@ -150,12 +150,12 @@ def _main_table(project: Project, found: list[tuple[Entry, dict]]) -> list[str]:
         "| :--- | :--- | :--- | :--- | :--- | ---: | ---: | :--- |",
     ]
     for entry, results in found:
-        chapter = f"[{entry.title}](notebooks/{entry.name}.ipynb)"
+        link = f"[{entry.title}](notebooks/{entry.name}.ipynb)"
+        made_on = results["provenance"]["device"]
         for row in entry.main:
-            first, chapter = chapter, ""
-            cells = [first, *(_filled(project, entry, row[key]) for key in MAIN_FIELDS)]
-            cells.append(results["provenance"]["device"])
+            cells = [link, *(_filled(project, entry, row[key]) for key in MAIN_FIELDS), made_on]
             lines.append(f"| {' | '.join(map(_unbroken, cells))} |")
+            link = made_on = ""  # stand once, in a chapter's first row
     return lines
 
 

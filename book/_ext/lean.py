@@ -1,8 +1,8 @@
 """What a page loads and how it is marked up, once Sphinx and its theme are done with it.
 
 The extensions that jupyter-book brings load scripts that nothing here uses, some of them twice, and
-jupyter-book loads each script in `_static`, MathJax too, before a page is shown. Two kinds of markup
-that others write are an obstacle to screen readers.
+jupyter-book loads each script in `_static`, MathJax too, before a page is shown. Two kinds of
+markup that others write are an obstacle to screen readers.
 """
 
 import re
