@@ -207,33 +207,37 @@ def _give_up(lock: filelock.BaseFileLock) -> None:
 # --- Work that is finished once -------------------------------------------------------------------
 
 
-def finished(
-    folder: str | Path, name: str, decides: Mapping[str, object], compute: Callable[[], object]
-) -> object:
-    """Return what `compute()` returns, or what it returned in a run that was interrupted.
+class Finished:
+    """The result of one piece of work, kept for a run that is interrupted after it.
 
     `decides` is all that the result hangs on; functions among it are read down to the code that
-    they call. The result may hold NumPy arrays, numbers and texts, in lists and dictionaries. What
-    cannot be read, and what another process holds, is computed. Raises `CheckpointError` if the
-    folder cannot be written or a file cannot be read.
+    they call. What cannot be read, and what another process holds, is not kept. Raises
+    `CheckpointError` if the folder cannot be written.
     """
-    try:
-        digest = Reader().digest(dict(decides)).hex()[:12]
-    except Unreadable:
-        return compute()
-    checkpoint = hold(folder, name, digest)
-    if checkpoint is None:
-        return compute()
-    saved = checkpoint.load()
-    if saved is None:
-        checkpoint.start_clock(0.0)
-        result = compute()
-        checkpoint.save({"result": _converted(result, np.ndarray, torch.from_numpy)})
-    else:
-        print(f"{name}: taken over whole from {checkpoint.path}; delete it to compute it again.")
-        result = _converted(saved["result"], Tensor, Tensor.numpy)
-    checkpoint.complete = True
-    return result
+
+    def __init__(self, folder: str | Path, name: str, decides: Mapping[str, object]):
+        try:
+            self._file = hold(folder, name, Reader().digest(dict(decides)).hex()[:12])
+        except Unreadable:
+            self._file = None
+
+    def load(self) -> object | None:
+        """Return the result that an interrupted run had saved; None if there is none.
+
+        Raises `CheckpointError` if the file cannot be read.
+        """
+        saved = self._file and self._file.load()
+        if saved is None:
+            return None
+        self._file.complete = True
+        return _converted(saved["result"], Tensor, Tensor.numpy)
+
+    def save(self, result: object) -> None:
+        """Keep `result`: NumPy arrays, numbers and texts, in lists and dictionaries."""
+        if self._file is not None:
+            self._file.start_clock(0.0)
+            self._file.save({"result": _converted(result, np.ndarray, torch.from_numpy)})
+            self._file.complete = True
 
 
 def _converted(value: object, kind: type, convert: Callable[[object], object]) -> object:

@@ -43,6 +43,11 @@ class Diverged(ReaderError, ArithmeticError):
             f"step {step}, {cause}. The settings were {shown}; "
             "a smaller epsilon is the usual cure, or a larger batch."
         )
+        self._made_of = step, settings, cause
+
+    def __reduce__(self) -> tuple:
+        """Let it come back from another process, where an exception is made anew."""
+        return type(self), self._made_of
 
 
 # Data and structures

@@ -53,11 +53,12 @@ class Progress:
 class JointProgress:
     """One line for several pieces of work, which may run side by side, instead of a line for each.
 
-    `total` counts the units of all pieces together.
+    `total` counts the units of all pieces together; the last word names the `unit`.
     """
 
-    def __init__(self, what: str, total: int):
+    def __init__(self, what: str, total: int, *, unit: str = "steps"):
         self._line = Progress(what, total)
+        self._unit = unit
         self._total = total
         self._done = 0
         self._start = time.monotonic()
@@ -73,7 +74,7 @@ class JointProgress:
             self._line.update(self._done)
             if self._done == self._total:
                 seconds = time.monotonic() - self._start
-                self._line.finish(f"{self._total:,} steps in {seconds:.0f} s")
+                self._line.finish(f"{self._total:,} {self._unit} in {seconds:.0f} s")
 
 
 class Piece:

@@ -1,12 +1,16 @@
 """Where and how a notebook ran: device, threads, seed, time, results and their provenance."""
 
+import base64
 import ctypes
 import datetime
+import hashlib
 import json
 import os
 import platform
 import random
+import re
 import time
+from collections.abc import Mapping
 from html import escape
 from importlib import metadata
 from types import TracebackType
@@ -15,11 +19,14 @@ import numpy as np
 import torch
 from IPython.display import HTML, display
 from threadpoolctl import threadpool_info, threadpool_limits
+from torch import Tensor
 
+from helpers import weights
 from helpers.data import ImageDataset
 from helpers.parameters import ParameterError
 
 RESULTS_MIME = "application/vnd.cnn-homework.run+json"
+NETWORKS_MIME = "application/vnd.cnn-homework.networks+json"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib")
 
 
@@ -144,8 +151,9 @@ def _cpuinfo(field: str) -> str:
 class Run:
     """One execution of a notebook: its results, and what they were made with.
 
-    `record` collects results; `finish` shows the provenance and puts both into the notebook's
-    output, from where `tools/publish.py` takes them. Nothing is written to a file here.
+    `record` collects results and `export` networks; `finish` shows the provenance and puts all
+    three into the notebook's output, from where `tools/publish.py` takes them. Nothing is written
+    to a file here.
     """
 
     def __init__(
@@ -163,6 +171,7 @@ class Run:
         self.seed = seed
         self.parameters = parameters
         self.results: dict[str, dict[str, object]] = {}
+        self._networks: dict[str, str] = {}  # their files, in base64
         self._start = time.perf_counter()
         if not dataset.is_real:
             display(HTML(stand_in_banner(dataset)))
@@ -178,6 +187,21 @@ class Run:
             except (TypeError, ValueError) as error:
                 raise ValueError(f"result {name}.{key} = {value!r}: {error}") from None
         self.results.setdefault(name, {}).update(values)
+
+    def export(self, name: str, arrays: Mapping[str, np.ndarray | Tensor], bits: int = 16) -> None:
+        """Hand a trained network to the page "Draw a digit"; `arrays` are its weights by name.
+
+        With 8 `bits` instead of 16, its file is half as large and each weight is off by up to 1/254
+        of the largest in its row. The results then name the file by its hash, under `networks`.
+        Raises `ValueError` for a name that is no identifier, and as `helpers.weights.pack` does.
+        """
+        if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+            raise ValueError(f"the network's name must be letters, digits and _, got {name!r}")
+        header = {"notebook": self.notebook, "network": name, "date": _today()}
+        file = weights.pack(header, arrays, bits)
+        sha256 = hashlib.sha256(file).hexdigest()
+        self._networks[name] = base64.b64encode(file).decode()
+        self.record("networks", {name: {"sha256": sha256, "bits": bits, "bytes": len(file)}})
 
     def provenance(self) -> dict[str, object]:
         """Return what a reader needs to repeat this run, as a JSON-able dictionary."""
@@ -198,7 +222,7 @@ class Run:
             | {package: metadata.version(package) for package in PACKAGES}
             | _blas(),
             "seconds": round(time.perf_counter() - self._start, 1),
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "date": _today(),
         }
 
     def finish(self) -> None:
@@ -206,7 +230,12 @@ class Run:
         provenance = self.provenance()
         bundle = {"notebook": self.notebook, "results": self.results, "provenance": provenance}
         data = {"text/html": _provenance_html(provenance), "text/plain": json.dumps(provenance)}
-        display(data | {RESULTS_MIME: bundle}, raw=True)
+        networks = {NETWORKS_MIME: self._networks} if self._networks else {}
+        display(data | {RESULTS_MIME: bundle} | networks, raw=True)
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def _blas() -> dict[str, str]:

@@ -68,6 +68,11 @@ class TrainingDiverged(ReaderError, RuntimeError):
         )
         self.step = step
         self.history = history
+        self._made_of = name, step, loss, settings, history
+
+    def __reduce__(self) -> tuple:
+        """Let it come back from another process, where an exception is made anew."""
+        return type(self), self._made_of
 
 
 def as_float(images: Tensor) -> Tensor:

@@ -149,7 +149,7 @@ def make_project(root: Path) -> Project:
     shutil.copytree(
         ROOT / "book",
         root / "book",
-        ignore=shutil.ignore_patterns("_build", "notebooks", "results"),
+        ignore=shutil.ignore_patterns("_build", "notebooks", "results", "networks"),
     )
     for name in ("README.md", "CITATION.cff"):
         shutil.copy(ROOT / name, root / name)
@@ -164,14 +164,38 @@ def make_project(root: Path) -> Project:
     return Project.at(root)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Plan the work of several processes (pytest-xdist): none makes again what another has made.
+
+    Tests that use a fixture of their module stay together; the long ones begin, so that no process
+    waits for one at the end. One process alone keeps to the order of the files.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(definitions[-1].scope == "module" for definitions in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
-def published_once(tmp_path_factory) -> Project:
+def published_once(tmp_path_factory, request) -> Project:
     """A project whose sample notebook has been published; nobody may write in it."""
     import publish
 
-    project = make_project(tmp_path_factory.mktemp("published") / "project")
-    publish.publish(project, project.entry("sample"))
-    return project
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # of all processes that share the tests: one publishes for them
+    done = folder / "published.done"
+    with FileLock(folder / "published.lock"):
+        if done.exists():
+            return Project.at(folder / "published")
+        project = make_project(folder / "published")
+        publish.publish(project, project.entry("sample"))
+        done.touch()
+        return project
 
 
 @pytest.fixture

@@ -395,6 +395,7 @@ def test_a_copy_of_the_book_is_not_accepted_to_get_a_new_hash(project):
     assert snapshot(project) == before
 
 
+@pytest.mark.long
 def test_the_quick_profile_fills_a_scratch_book_and_leaves_the_book_alone(project):
     before = snapshot(project)
     scratch = publish.quick_book(project)

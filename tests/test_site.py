@@ -58,10 +58,13 @@ def sample_site(published_once, tmp_path_factory) -> Path:
     return publish.build_site(published_once, tmp_path_factory.mktemp("sample-site")).parent
 
 
+@pytest.mark.long
 def test_the_book_builds_as_typed_and_every_chapter_is_there(book_site):
     assert page_faults(book_site, Project()) == []
 
 
+@pytest.mark.long
+@pytest.mark.xdist_group("quick book")
 def test_the_quick_book_of_every_notebook_builds(quick_book):
     html = publish.build_site(quick_book).parent
     assert page_faults(html, quick_book) == []
@@ -70,6 +73,7 @@ def test_the_quick_book_of_every_notebook_builds(quick_book):
     )
 
 
+@pytest.mark.long
 def test_a_chapters_buttons_lead_to_its_source(sample_site, published_once):
     assert page_faults(sample_site, published_once) == []
 
@@ -119,6 +123,7 @@ def test_pages_fetch_nothing_from_elsewhere(sample_site):
         assert not [address for address in loaded if "//" in address], page
 
 
+@pytest.mark.long
 def test_a_broken_reference_stops_the_build(published_once, tmp_path):
     root = tmp_path / "project"
     shutil.copytree(published_once.root, root, symlinks=True)
@@ -128,6 +133,7 @@ def test_a_broken_reference_stops_the_build(published_once, tmp_path):
         publish.build_site(Project.at(root))
 
 
+@pytest.mark.long
 def test_a_checkout_without_symbolic_links_builds_as_typed(published_once, tmp_path):
     root = tmp_path / "project"
     shutil.copytree(published_once.root, root, symlinks=True)

@@ -134,6 +134,13 @@ class Project:
     def results(self, name: str) -> Path:
         return self.book / "results" / f"{name}.json"
 
+    @property
+    def networks(self) -> Path:
+        return self.book / "_static" / "networks"
+
+    def network(self, name: str, network: str) -> Path:
+        return self.networks / f"{name}-{network}.bin"
+
     def entries(self) -> list[Entry]:
         """Return every entry of tools/notebooks.toml in its order, those in preparation too.
 

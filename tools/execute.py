@@ -21,11 +21,13 @@ from catalogue import (
     source_hash,
     tags,
 )
-from gate import result_bundles
+from gate import CARRIED, result_bundles
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+
+from helpers.runtime import NETWORKS_MIME
 
 
 class RunFailed(RuntimeError):
@@ -110,7 +112,8 @@ def _failed(entry: Entry, reason: str, output: Path) -> RunFailed:
 def presentable(executed: NotebookNode, source_of: NotebookNode, project: Project) -> NotebookNode:
     """Return an executed notebook as the book keeps it: provenance in, papermill's notes out.
 
-    The provenance ends with the hash of the outputs, by which the gate knows them again.
+    The provenance ends with the hash of the outputs, by which the gate knows them again. Networks
+    go from the outputs into the metadata, which carry them to where they are put into the book.
     """
     copy = copying.deepcopy(executed)
     injected = dict(copy.metadata.get("papermill", {}).get("parameters", {}))
@@ -125,6 +128,9 @@ def presentable(executed: NotebookNode, source_of: NotebookNode, project: Projec
             "helpers_sha256": helpers_hash(project.root),
         }
     for cell in copy.cells:
+        for output in cell.get("outputs", []):
+            if networks := output.get("data", {}).pop(NETWORKS_MIME, None):
+                copy.metadata[CARRIED] = networks
         for name in ("papermill", "execution"):
             cell.metadata.pop(name, None)
         if INJECTED in tags(cell):

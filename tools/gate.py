@@ -9,13 +9,16 @@ the site. A copy passes only when
   table's text edited since, a figure replaced or an output deleted changes it;
 - nothing in its outputs acts on a page or tells of the machine: no error, progress bar, widget,
   script or path;
-- the file of its results holds what its outputs hold, and names the same run by that hash.
+- the file of its results holds what its outputs hold, and names the same run by that hash;
+- the networks in the book are those that its run has exported, by the hashes in its results.
 
 The prose around the copies passes only when its numbers and statements are those of the results
 (tools/prose.py). The hash is no signature: it shows an edit, a mix-up of runs or a bad merge, not
 the work of somebody who writes a new hash as well.
 """
 
+import base64
+import hashlib
 import math
 import re
 import sys
@@ -46,6 +49,8 @@ CHECKSUMS = {"MNIST": MNIST_CHECKSUM, "CIFAR-10": CIFAR10_CHECKSUM}
 PROVENANCE = ("parameters", "dataset", "device", "versions", "seed", "seconds", "date")
 RECORDED = ("injected", "source_sha256", "code_sha256", "helpers_sha256")  # by publishing
 BUNDLE = {"notebook", "results", "provenance"}
+CARRIED = "networks"  # of a copy's metadata: its networks' files, on their way into the book
+NETWORK_REMEDY = "restore it from git, or publish the notebook again"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 MARKUP = ("text/html", "text/markdown", "image/svg+xml")
 # What acts by itself: elements, attributes such as onload=, and addresses that are code.
@@ -89,7 +94,7 @@ def publication_faults(entry: Entry, copy: NotebookNode, source: NotebookNode) -
 
 def book_faults(project: Project) -> list[str]:
     """Return every reason why the book as it stands may not be shown."""
-    faults, damaged = [], []
+    faults, damaged, exported = [], [], set()
     for entry in project.published():
         try:
             copy, source = read_copy(project, entry), read_notebook(project.source(entry.name))
@@ -98,6 +103,8 @@ def book_faults(project: Project) -> list[str]:
             continue
         faults += publication_faults(entry, copy, source)
         faults += [f"{entry.name}: {fault}" for fault in results_file_faults(project, entry, copy)]
+        faults += network_faults(project, entry, copy)
+        exported |= {project.network(entry.name, name) for name in networks_of(copy)}
     published = {entry.name for entry in project.published()}
     for kind, files in (
         ("an executed copy", (project.book / "notebooks").glob("*.ipynb")),
@@ -108,6 +115,11 @@ def book_faults(project: Project) -> list[str]:
             for file in sorted(files)
             if file.stem not in published
         ]
+    faults += [
+        f"{file.name}: no published run has exported this network; remove it"
+        for file in sorted(project.networks.glob("*"))
+        if file not in exported and not damaged
+    ]
     return [*damaged, *faults, *([] if damaged else prose.faults(project))]
 
 
@@ -130,6 +142,38 @@ def results_of(copy: NotebookNode) -> dict:
     bundle = result_bundles(copy)[0]
     run = copy.metadata.get("provenance", {}).get("outputs_sha256")
     return bundle["results"] | {"provenance": bundle["provenance"] | {"outputs_sha256": run}}
+
+
+def networks_of(copy: NotebookNode) -> dict[str, dict]:
+    """Return what the results say of the networks that a copy's run exported, by name."""
+    bundles = result_bundles(copy)
+    return bundles[0]["results"].get("networks", {}) if bundles else {}
+
+
+def network_files(copy: NotebookNode) -> dict[str, bytes]:
+    """Return the files of the networks that a copy carries, by name; empty once they are moved."""
+    carried = copy.metadata.get(CARRIED, {})
+    return {name: base64.b64decode(text) for name, text in carried.items()}
+
+
+def network_faults(project: Project, entry: Entry, copy: NotebookNode) -> list[str]:
+    """Return why the networks that a copy carries, or else the book's, are not its run's."""
+    files = network_files(copy)
+    faults = [
+        f"{entry.name}: its results do not tell of the network {name}"
+        for name in files.keys() - networks_of(copy).keys()
+    ]
+    for name, recorded in networks_of(copy).items():
+        path = project.network(entry.name, name)
+        file = files.get(name) or (path.read_bytes() if path.exists() else b"")
+        if not file:
+            faults.append(f"{entry.name}: the network {path.name} is missing: {NETWORK_REMEDY}")
+        elif hashlib.sha256(file).hexdigest() != recorded["sha256"]:
+            faults.append(
+                f"{entry.name}: the network {path.name} is not the one that the published run has "
+                f"exported: {NETWORK_REMEDY}"
+            )
+    return faults
 
 
 def _order_faults(copy: NotebookNode) -> Iterator[str]:

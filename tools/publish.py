@@ -9,6 +9,7 @@ python tools/publish.py build                   build the site from what the boo
 """
 
 import argparse
+import copy as copying
 import json
 import os
 import shutil
@@ -39,7 +40,10 @@ from execute import (
     working_folder,
 )
 from gate import (
+    CARRIED,
     book_faults,
+    network_faults,
+    network_files,
     publication_faults,
     read_copy,
     results_file_faults,
@@ -109,7 +113,7 @@ def admit(project: Project, entry: Entry, copy: NotebookNode, at: Path) -> None:
     source = read_notebook(project.source(entry.name))
     if code_hash(copy) == code_hash(source):
         copy = with_new_prose(copy, source)
-    faults = publication_faults(entry, copy, source)
+    faults = publication_faults(entry, copy, source) + network_faults(project, entry, copy)
     if faults:
         raise Refused("\n".join([*faults, f"the executed copy is {at}; the book has not changed"]))
     move(project, entry.name, copy)
@@ -117,15 +121,21 @@ def admit(project: Project, entry: Entry, copy: NotebookNode, at: Path) -> None:
 
 
 def move(project: Project, name: str, copy: NotebookNode) -> None:
-    """Put a copy and its results into the book, both or neither."""
+    """Put a copy, its results and the networks that it carries into the book, all or nothing."""
     text = json.dumps(results_of(copy), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    goals = (project.copy(name), project.results(name))
+    networks = {project.network(name, key): file for key, file in network_files(copy).items()}
+    goals = (project.copy(name), project.results(name), *networks)
     new = [goal.with_name(f".{goal.name}.new") for goal in goals]
+    copy = copying.deepcopy(copy)
+    copy.metadata.pop(CARRIED, None)
     old = [goal.read_bytes() if goal.exists() else None for goal in goals]
     try:
         write_notebook(copy, new[0])
         new[1].parent.mkdir(parents=True, exist_ok=True)
         new[1].write_text(text, encoding="utf-8", newline="\n")
+        for path, file in zip(new[2:], networks.values(), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file)
         for source, goal in zip(new, goals, strict=True):
             os.replace(source, goal)
     except BaseException:
@@ -177,7 +187,9 @@ def quick_book(project: Project) -> Project:
     shutil.copytree(
         project.book,
         scratch.book,
-        ignore=shutil.ignore_patterns("_build", "_config.yml", "_toc.yml", "*.ipynb", "*.json"),
+        ignore=shutil.ignore_patterns(
+            "_build", "_config.yml", "_toc.yml", "*.ipynb", "*.json", "networks"
+        ),
     )
     for entry in project.ready():
         print(f"{entry.name}: about {duration(entry.minutes['quick'])}", flush=True)
