@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,12 +90,22 @@ course = "No course"
 summary = "Nothing"
 dataset = "MNIST"
 quick = { steps = 2, dataset = "stand-in" }
-minutes = { published = 0.1, quick = 0.1 }
+minutes = { reading = 5, published = 0.1, quick = 0.1 }
+picture = "figure"
+headline = "It reads **?**<!-- 100 * model.test_accuracy | .1f --> %."
 targets = [
   { keys = ["model.steps"], equal = 3, text = "3 steps" },
   { keys = ["model.test_accuracy"], above = 0.98, text = "above 98 %", aim = "99 %" },
   { keys = ["model.train_seconds"], present = true, text = "reported" },
 ]
+
+[[sample.main]]
+what = "accuracy"
+asked = "above 98 %"
+paper = ""
+ours = "?<!-- 100 * model.test_accuracy | .1f --> %"
+runs = "1"
+time = "?<!-- model.train_seconds | .1f --> s"
 
 [planned]
 title = "A planned notebook"
@@ -213,3 +224,20 @@ def quick_book(tmp_path_factory) -> Project:
         patch.setenv("CNN_HOMEWORK_DATA", str(root / "no-data"))
         patch.setenv("XDG_CACHE_HOME", str(root / "no-cache"))
         return publish.quick_book(Project.at(root))
+
+
+@pytest.fixture(scope="session")
+def book_site(tmp_path_factory, request) -> Path:
+    """The HTML of the book itself, built once as the README types it; nobody may write in it."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # of all processes that share the tests: one builds for them
+    done = folder / "book-site.done"
+    with FileLock(folder / "book-site.lock"):
+        if not done.exists():
+            command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
+            command += ["-W", "-n", "--keep-going", "--path-output", str(folder / "book-site")]
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert run.returncode == 0, run.stdout + run.stderr
+            done.touch()
+    return folder / "book-site" / "_build" / "html"
