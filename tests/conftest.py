@@ -1,4 +1,4 @@
-"""What several test modules share: the tools on the path, and a small published project."""
+"""What several test modules share: where tools are found, and a small published project."""
 
 import os
 import re
@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
 
 import kinds  # noqa: E402
 import nbformat  # noqa: E402

@@ -4,6 +4,7 @@ import html
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -597,6 +598,58 @@ def test_every_converted_chapter_is_graded_as_it_deserves(name, tmp_path):
     assert text["wrong"].count("✗") >= len(tests)
     assert "○ waits for" in text["empty"] and "is not written yet" in text["empty"]
     assert course.errors("right") == course.errors("empty") == []
+
+
+HIDDEN = """\
+### BEGIN HIDDEN TESTS
+assert squares([7]) == [49], "a number that the open check does not try"
+### END HIDDEN TESTS
+"""
+
+
+def page_commands(section: str) -> list[str]:
+    """Return the commands in a section of the page on teaching, for the sample's assignment."""
+    text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    return "".join(blocks).replace("hw7", "sample").splitlines()
+
+
+@needs_nbgrader
+@pytest.mark.long
+def test_the_pages_commands_lead_from_an_empty_folder_to_feedback_and_hidden_tests_work(sample):
+    for name in ("tools", "helpers"):
+        ignored = shutil.ignore_patterns("*.toml", "__pycache__")
+        shutil.copytree(ROOT / name, sample.root / name, dirs_exist_ok=True, ignore=ignored)
+    course = Course(sample.root / "course", "sample")
+    scripts = str(Path(sys.executable).parent)
+    env = os.environ | {"PATH": scripts + os.pathsep + os.environ["PATH"]}
+    env["PYTHONPATH"] = str(sample.root)
+    folder = sample.root
+    for command in page_commands("nbgrader, from an empty folder to feedback"):
+        if command == "nbgrader generate_assignment sample":
+            path = course.folder / "source" / "sample" / "sample.ipynb"
+            source = catalogue.read_notebook(path)
+            by_id(source)["squares-check"].source = HIDDEN + by_id(source)["squares-check"].source
+            catalogue.write_notebook(source, path)
+        if command == "nbgrader autograde sample":
+            course.submit("eve", course.answers())
+            course.submit("bob", {"squares": "def squares(numbers):\n    return [1, 4]"})
+        if command.startswith("cd "):
+            folder /= command.removeprefix("cd ")
+        elif not command.startswith("source "):
+            ran = subprocess.run(
+                ["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True
+            )
+            assert ran.returncode == 0, command + ran.stdout + ran.stderr
+    released = (course.folder / "release" / "sample" / "sample.ipynb").read_text(encoding="utf-8")
+    assert "HIDDEN" not in released and "squares([7])" not in released
+    students = ("ann", "bob", "eve")
+    earned = {student: course.scores(student)["squares-check"] for student in students}
+    assert earned == {"ann": 0, "bob": 0, "eve": 4}
+    assert "a number that the open check does not try" in course.feedback("bob")
+    grades = (course.folder / "grades.csv").read_text(encoding="utf-8")
+    assert all(student in grades for student in students)
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ ADDRESS_TESTS = [
     ("test_project.py", "address or stamp or bootstrap_cell_is or form or citation"),
     ("test_gate.py", "good_copy or whole_book or new_prose"),
     ("test_publish.py", "carries or writes"),
-    ("test_site.py", "buttons or faults_of_pages"),
+    ("test_site.py", "buttons or faults_of_pages or shared"),
 ]
 
 

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import catalogue
 import pages
 import prose
 import publish
 import pytest
+import sharing
 import yaml
 from catalogue import CatalogueError, Project
 from conftest import ROOT
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 COLAB = "https://colab.research.google.com/github"
 RAW = "https://raw.githubusercontent.com"
@@ -211,6 +214,33 @@ def test_a_main_result_without_all_of_its_columns_is_refused(project):
         project.entries()
 
 
+def test_every_question_leads_to_the_sections_that_answer_it(book_site):
+    project = Project()
+    page = (book_site / "questions.html").read_text(encoding="utf-8")
+    assert not pages.SECTION.findall(pages.questions_page(project))  # each name is a link
+    for entry in project.published():
+        rows = pages.answered(catalogue.read_notebook(project.source(entry.name)))
+        chapter = (book_site / "notebooks" / f"{entry.name}.html").read_text(encoding="utf-8")
+        named = pages.SECTION.findall("\n".join(rows))
+        anchors = re.findall(rf'href="notebooks/{entry.name}\.html#([^"]*)"', page)
+        assert len(anchors) == len(named)
+        assert not [anchor for anchor in anchors if f'id="{anchor}"' not in chapter]
+        if rows:
+            table = chapter[chapter.rindex('id="where-each-question-is-answered"') :]
+            links = re.findall(r'href="#([^"]*)"', table.partition("</table>")[0])
+            assert [link for link in links if link in anchors] == anchors
+
+
+def test_a_section_is_found_by_its_name_without_label_and_points():
+    cells = [
+        new_markdown_cell("# A\n\n## (b) Time [25 points]"),
+        new_markdown_cell("## Q1: $x$, so"),
+    ]
+    found = pages.slugs(new_notebook(cells=cells))
+    assert found["time"] == found["(b) time"] == "b-time-25-points"
+    assert found["$x$, so"] == found["q1: $x$, so"] == "q1-x-so"
+
+
 def test_a_picture_that_is_not_there_stops_the_build(project):
     path = project.book / "index.md"
     text = path.read_text(encoding="utf-8")
@@ -218,6 +248,38 @@ def test_a_picture_that_is_not_there_stops_the_build(project):
     path.write_text(text.replace("picture: sample figure", "picture: sample none"), "utf-8")
     with pytest.raises(publish.Refused, match="there is no cell 'none'"):
         publish.build_site(project)
+
+
+def test_pages_can_be_shared_once_the_address_is_stamped(sample_site, published_once):
+    address = sharing.site_address(published_once.address()[0])
+    names = chapters(published_once.toc)
+    if not address:
+        assert not (sample_site / "sitemap.xml").exists()
+        assert "og:url" not in (sample_site / "index.html").read_text(encoding="utf-8")
+        return
+    locations = re.findall(r"<loc>(.*?)</loc>", (sample_site / "sitemap.xml").read_text("utf-8"))
+    assert sorted(locations) == sorted(f"{address}{name}.html" for name in names)
+    for name in names:
+        text = (sample_site / f"{name}.html").read_text(encoding="utf-8")
+        assert f'<meta property="og:url" content="{address}{name}.html" />' in text
+        assert f'<link rel="canonical" href="{address}{name}.html"' in text
+        (card,) = re.findall(r'<meta property="og:image" content="([^"]*)"', text)
+        assert (sample_site / card.removeprefix(address)).stat().st_size > 5_000
+        (says,) = re.findall(r'<meta property="og:description" content="([^"]*)"', text)
+        assert len(says) > 20 and "Open in Colab" not in says
+
+
+@pytest.mark.parametrize(
+    ("repository", "address"),
+    [
+        ("https://github.com/Ann-Lee/cnn.v2", "https://ann-lee.github.io/cnn.v2/"),
+        ("https://github.com/ann/Ann.github.io", "https://ann.github.io/"),
+        ("https://github.com/-owner-/cnn-homework", ""),
+        ("https://example.org/ann/cnn", ""),
+    ],
+)
+def test_the_sites_address_follows_from_the_repositorys(repository, address):
+    assert sharing.site_address(repository) == address
 
 
 def test_no_page_loads_what_it_does_not_use(sample_site):

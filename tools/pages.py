@@ -5,7 +5,20 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from catalogue import MAIN_FIELDS, CatalogueError, Entry, Project, look_up, read_results
+import editions
+import grading
+from catalogue import (
+    MAIN_FIELDS,
+    CatalogueError,
+    Entry,
+    Project,
+    look_up,
+    read_notebook,
+    read_results,
+    tags,
+)
+from nbformat import NotebookNode
+from solutions import headings
 
 COLAB = "https://colab.research.google.com/github"
 
@@ -21,6 +34,14 @@ DETAILS = """\
 For each chapter all that was asked for before its run, and what the run reached; an aim is what was
 hoped for beyond."""
 
+WHOLE = ("results.md", "questions.md")  # pages that no person writes
+
+QUESTIONS = """\
+# Where each question is answered
+
+All questions of the five assignments, in our own words, with the points that the assignment gives
+for them, and the sections in which they are answered."""
+
 SCRATCH_RESULTS = """\
 This is a scratch book: its notebooks ran at small settings. Nothing on this page is a result, and
 most targets are missed."""
@@ -31,6 +52,7 @@ def generated(project: Project) -> dict[Path, str]:
     return {
         project.toc: table_of_contents(project),
         project.book / "results.md": results_page(project),
+        project.book / "questions.md": questions_page(project),
     }
 
 
@@ -51,7 +73,11 @@ def table_of_contents(project: Project) -> str:
     lines += ["- caption: Try it", "  chapters:", "  - file: draw"]
     lines += ["- caption: About", "  chapters:"]
     lines += [
-        f"  - file: {page}" for page in ("results", "running", "teaching", "data", "references")
+        f"  - file: {page}"
+        for page in (
+            *("results", "questions", "running", "teaching", "data"),
+            *("glossary", "references"),
+        )
     ]
     return "\n".join(lines) + "\n"
 
@@ -120,7 +146,40 @@ def badge_list(project: Project) -> str:
     return "\n".join(lines)
 
 
-BLOCKS: dict[str, Callable[[Project], str]] = {"chapters": chapter_list, "notebooks": badge_list}
+def assignment_list(project: Project) -> str:
+    """Return the page on teaching's table: what an assignment of each chapter takes and gives."""
+    lines = [
+        "| chapter | points | by checks | by hand | to read | to run in full |",
+        "| :--- | ---: | ---: | ---: | :--- | :--- |",
+    ]
+    for entry in editions.converted(project):
+        notebook = read_notebook(project.source(entry.name))
+        by_checks, by_hand = points_of(notebook)
+        link = f"[{entry.title}](notebooks/{entry.name}.ipynb)"
+        reading = rough_time(entry.minutes["reading"]) if "reading" in entry.minutes else ""
+        cells = [link, *(f"{points:g}" for points in (by_checks + by_hand, by_checks, by_hand))]
+        cells += [reading, rough_time(entry.minutes["published"])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def points_of(notebook: NotebookNode) -> tuple[float, float]:
+    """Return the points that a chapter's checks give, and those that a person gives."""
+    grading.sections(notebook)  # raises for points that cannot be given
+    by_checks = by_hand = 0
+    for cell in notebook.cells:
+        if "check" in tags(cell):
+            by_checks += cell.metadata.get("points", 0)
+        else:
+            by_hand += cell.metadata.get("points", 0)
+    return by_checks, by_hand
+
+
+BLOCKS: dict[str, Callable[[Project], str]] = {
+    "assignments": assignment_list,
+    "chapters": chapter_list,
+    "notebooks": badge_list,
+}
 
 
 def blocks(project: Project) -> dict[str, str]:
@@ -143,6 +202,53 @@ def results_page(project: Project) -> str:
     for entry, results in found:
         lines += ["", *_results_section(entry, results)]
     return "\n".join(lines) + "\n"
+
+
+ANSWERED = "## Where each question is answered"
+SECTION = re.compile(r"(?<![*\w])\*([^*|]+)\*(?![*\w])")
+
+
+def questions_page(project: Project) -> str:
+    """Return questions.md: the tables at the ends of the chapters, with links to their sections."""
+    lines = [QUESTIONS]
+    for entry in project.published():
+        notebook = read_notebook(project.source(entry.name))
+        address = f"notebooks/{entry.name}.ipynb"
+        lines += ["", f"## {entry.title}", "", f"{entry.course} · [chapter]({address})", ""]
+        rows = answered(notebook) or ["This chapter has no such table yet."]
+        found = slugs(notebook)
+
+        def linked(match: re.Match, found: dict = found, address: str = address) -> str:
+            slug = found.get(match[1].lower())
+            return f"[{match[1]}]({address}#{slug})" if slug else match[0]
+
+        lines += [SECTION.sub(linked, row) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def answered(notebook: NotebookNode) -> list[str]:
+    """Return the lines of a chapter's table of where each question is answered, if it has one."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and ANSWERED in cell.source:
+            section = cell.source.partition(ANSWERED)[2].partition("\n## ")[0]
+            return [line for line in section.splitlines() if line.startswith("|")]
+    return []
+
+
+def slugs(notebook: NotebookNode) -> dict[str, str]:
+    """Return the anchors of a chapter's sections by their titles, in small letters.
+
+    A title counts without its points and without its label too, `(a)` or `Question 1:`.
+    The anchors are GitHub's, which MyST repeats (`myst_heading_anchors` in _config.yml).
+    """
+    found: dict[str, str] = {}
+    for cell in notebook.cells:
+        for _, _, words in headings(cell.source) if cell.cell_type == "markdown" else []:
+            slug = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
+            bare = re.sub(r"\s*\[[^\]]*points?\]", "", words)
+            for title in (words, bare, re.sub(r"^(\(\w\)|\w+( \d+)?:) ", "", bare)):
+                found.setdefault(title.lower(), slug)
+    return found
 
 
 def _main_table(project: Project, found: list[tuple[Entry, dict]]) -> list[str]:

@@ -8,7 +8,7 @@ in their sources and in their executed copies alike. An executed copy records th
 source; writing moves that hash along, so that a new value never makes a run stale. `make book` and
 every command of tools/publish.py that puts a run into the book write too, and the gate (and with
 it a test) refuses whatever `--check` reports. The numbers are those of `book/results/`: a scratch
-book of quick runs keeps the published ones. results.md is written by tools/pages.py as a whole.
+book of quick runs keeps the published ones. results.md and questions.md are written by tools/pages.py as wholes.
 
 A stamp is an HTML comment directly behind a number. It shows nowhere: not on the site, in Colab,
 in JupyterLab or on GitHub.
@@ -584,7 +584,7 @@ def _tables(paths: dict[str, Path]) -> dict[str, dict]:
 def page_files(project: Project) -> list[Path]:
     """Return the prose pages: the book's, and README.md where the book is not a scratch book."""
     pages_of_the_book = sorted(project.book.glob("*.md"))
-    files = [path for path in pages_of_the_book if path.name != "results.md"]
+    files = [path for path in pages_of_the_book if path.name not in pages.WHOLE]
     readme = project.root / "README.md"
     return files if project.is_scratch or not readme.exists() else [readme, *files]
 

@@ -1,4 +1,4 @@
-"""What a page needs beyond MyST-NB: folded cells that say what they hold, and captions."""
+"""What a page needs beyond MyST-NB: folds that say what they hold, captions, links to sections."""
 
 import re
 from html import escape
@@ -7,8 +7,13 @@ from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
+LOGGER = logging.getLogger(__name__)
+ANSWERED = "Where each question is answered"
+POINTS = re.compile(r"\s*\[[^\]]*points?\]")
+LABEL = re.compile(r"^(\(\w\)|\w+( \d+)?:) ")  # "(a) " or "Question 1: "
 CAPTION = re.compile(r"Figure \d+\.")
 TITLE = re.compile(r"\A# @title\b[^\n]*\n*")
 
@@ -44,6 +49,34 @@ class Titles(SphinxTransform):
                     block.children = [nodes.Text(source)]
 
 
+class Sections(SphinxTransform):
+    """Link the sections that a chapter's table of answered questions names in italics."""
+
+    default_priority = 500
+
+    def apply(self) -> None:
+        """Make each such name a link; a name that no section has is told."""
+        found: dict[str, str] = {}
+        for section in self.document.findall(nodes.section):
+            words = section.next_node(nodes.title).astext()
+            bare = POINTS.sub("", words)
+            for title in (words, bare, LABEL.sub("", bare)):
+                found.setdefault(title.lower(), section["ids"][0])
+        for section in list(self.document.findall(nodes.section)):
+            if section.next_node(nodes.title).astext() != ANSWERED:
+                continue
+            for table in section.findall(nodes.table):
+                for name in list(table.findall(nodes.emphasis)):
+                    self.link(name, found)
+
+    def link(self, name: nodes.emphasis, found: dict[str, str]) -> None:
+        """Make one name a link."""
+        if target := found.get(name.astext().lower()):
+            name.replace_self(nodes.reference("", name.astext(), refid=target, internal=True))
+        else:
+            LOGGER.warning("no section is called %r", name.astext(), location=name)
+
+
 def visit_folded(translator: HTML5Translator, node: HideCodeCellNode) -> None:
     """Open a folded cell. MyST-NB's own summary is read out as "Toggle hidden content"."""
     translator.body.append(
@@ -64,5 +97,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("myst_nb")
     app.add_node(HideCodeCellNode, override=True, html=(visit_folded, depart_folded))
     app.add_transform(Captions)
+    app.add_transform(Sections)
     app.add_transform(Titles)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
