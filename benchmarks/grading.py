@@ -1,4 +1,4 @@
-"""Seconds that nbgrader takes to grade one submission of each assignment, and to write its feedback.
+"""Seconds that nbgrader takes to grade a submission of each assignment and to write its feedback.
 
     python benchmarks/grading.py [--submissions 4] [--save]
 

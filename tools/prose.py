@@ -8,7 +8,8 @@ in their sources and in their executed copies alike. An executed copy records th
 source; writing moves that hash along, so that a new value never makes a run stale. `make book` and
 every command of tools/publish.py that puts a run into the book write too, and the gate (and with
 it a test) refuses whatever `--check` reports. The numbers are those of `book/results/`: a scratch
-book of quick runs keeps the published ones. results.md and questions.md are written by tools/pages.py as wholes.
+book of quick runs keeps the published ones. results.md and questions.md are written as wholes, by
+tools/pages.py.
 
 A stamp is an HTML comment directly behind a number. It shows nowhere: not on the site, in Colab,
 in JupyterLab or on GitHub.
