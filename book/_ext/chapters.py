@@ -46,7 +46,8 @@ class Titles(SphinxTransform):
                 for block in cell.children[0].findall(nodes.literal_block):
                     source = TITLE.sub("", block.astext())
                     block.rawsource = source
-                    block.children = [nodes.Text(source)]
+                    block.clear()
+                    block += nodes.Text(source)
 
 
 class Sections(SphinxTransform):
