@@ -266,12 +266,14 @@ def test_pages_can_be_shared_once_the_address_is_stamped(sample_site, published_
         assert not (sample_site / "sitemap.xml").exists()
         assert "og:url" not in (sample_site / "index.html").read_text(encoding="utf-8")
         return
+    title = yaml.safe_load(published_once.config.read_text(encoding="utf-8"))["title"]
     locations = re.findall(r"<loc>(.*?)</loc>", (sample_site / "sitemap.xml").read_text("utf-8"))
     assert sorted(locations) == sorted(f"{address}{name}.html" for name in names)
     for name in names:
         text = (sample_site / f"{name}.html").read_text(encoding="utf-8")
         assert f'<meta property="og:url" content="{address}{name}.html" />' in text
         assert f'<link rel="canonical" href="{address}{name}.html"' in text
+        assert f'<meta property="og:site_name" content="{title}" />' in text
         (card,) = re.findall(r'<meta property="og:image" content="([^"]*)"', text)
         assert (sample_site / card.removeprefix(address)).stat().st_size > 5_000
         (says,) = re.findall(r'<meta property="og:description" content="([^"]*)"', text)

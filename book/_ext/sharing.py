@@ -35,6 +35,7 @@ def switch_on(app: Sphinx, config: Config) -> None:
     app.setup_extension("sphinxext.opengraph")
     app.setup_extension("sphinx_sitemap")
     config.ogp_site_url = address
+    config.ogp_site_name = config.html_title
     config.sitemap_url_scheme = "{link}"  # no folder for the language
     config.sitemap_excludes = NO_CONTENT
 
