@@ -82,6 +82,8 @@ class Visit:
     def resize(self, width: int) -> None:
         """Make the window as wide as said; the theme then looks anew at what scrolls."""
         self.tab.set_viewport_size({"width": width, "height": 900})
+        self.tab.evaluate("() => scrollTo(0, 0)")  # which hides the theme's button "Back to top"
+        self.tab.wait_for_timeout(500)  # until the theme has looked
 
     def layout_faults(self) -> list[str]:
         """Return where the page is wider than its window, or cuts something off on paper."""
