@@ -21,7 +21,7 @@ from IPython.display import HTML, display
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
-from helpers import weights
+from helpers import sources, weights
 from helpers.data import ImageDataset
 from helpers.parameters import ParameterError, Seed, Threads
 
@@ -180,6 +180,7 @@ class Run:
         self.parameters = parameters
         self.results: dict[str, dict[str, object]] = {}
         self._networks: dict[str, str] = {}  # their files, in base64
+        self._helpers_sha256 = sources.package_hash()  # at the start: they may be edited meanwhile
         self._start = time.perf_counter()
         if not dataset.is_real:
             display(HTML(stand_in_banner(dataset)))
@@ -225,6 +226,7 @@ class Run:
             "device": device_name(self.device),
             "device_type": self.device.type,
             "threads": torch.get_num_threads(),
+            "helpers_sha256": self._helpers_sha256,
             "seed": self.seed,
             "versions": {"python": platform.python_version()}
             | {package: metadata.version(package) for package in PACKAGES}

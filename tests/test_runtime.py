@@ -16,7 +16,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from helpers import runtime
+from helpers import runtime, sources
 from helpers.data import mnist
 from helpers.parameters import ParameterError
 
@@ -161,6 +161,13 @@ def test_the_provenance_has_data_versions_seconds_and_date(monkeypatch):
     versions = provenance["versions"]
     assert versions["python"] == platform.python_version()
     assert {metadata.version(name) == versions[name] for name in runtime.PACKAGES} == {True}
+
+
+def test_the_provenance_has_the_hash_of_the_helpers_as_they_were_at_the_start(monkeypatch):
+    run = start()
+    before = sources.package_hash()
+    monkeypatch.setattr(sources, "package_hash", lambda: "those of a later edit")
+    assert run.provenance()["helpers_sha256"] == before
 
 
 def test_a_stopwatch_adds_up():
