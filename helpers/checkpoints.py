@@ -210,14 +210,16 @@ def _give_up(lock: filelock.BaseFileLock) -> None:
 class Finished:
     """The result of one piece of work, kept for a run that is interrupted after it.
 
-    `decides` is all that the result hangs on; functions among it are read down to the code that
-    they call. What cannot be read, and what another process holds, is not kept. Raises
-    `CheckpointError` if the folder cannot be written.
+    `decides` is all that the result hangs on, besides versions, threads and precision, which count
+    by themselves; functions among it are read down to the code that they call. What cannot be read,
+    and what another process holds, is not kept. Raises `CheckpointError` if the folder cannot be
+    written.
     """
 
     def __init__(self, folder: str | Path, name: str, decides: Mapping[str, object]):
         try:
-            self._file = hold(folder, name, Reader().digest(dict(decides)).hex()[:12])
+            all_that_decides = [dict(decides), environment(torch.device("cpu"))]
+            self._file = hold(folder, name, Reader().digest(all_that_decides).hex()[:12])
         except Unreadable:
             self._file = None
 

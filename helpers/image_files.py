@@ -25,6 +25,7 @@ MNIST_FILES = (
 CIFAR10_BINARY = "cifar-10-batches-bin"
 CIFAR10_PYTHON = "cifar-10-batches-py"
 CIFAR10_ARCHIVE = "cifar-10-python.tar.gz"
+LARGEST_FILE = 2**26  # unpacked; none of either set is larger, and more would only fill the memory
 CIFAR10_BATCH_MD5 = {  # of the Python version's files, in the order of the training set
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -162,6 +163,7 @@ def read_cifar10_archive(folder: Path) -> tuple[Part, Part]:
                 parent, _, name = member.name.rpartition("/")
                 wanted = parent == CIFAR10_PYTHON and name in CIFAR10_BATCH_MD5
                 if wanted and member.isfile():
+                    _require_size(member.size, name)
                     batches[name] = _unpickled(name, archive.extractfile(member).read())
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise Damaged(f"{CIFAR10_ARCHIVE} cannot be read ({error})") from error
@@ -210,11 +212,18 @@ class _BatchUnpickler(pickle.Unpickler):
 def _contents(path: Path) -> bytes:
     """Return what the file holds, uncompressed if it ends in .gz."""
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            contents = file.read(LARGEST_FILE + 1)
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error
         raise Damaged(f"{path.name} cannot be read ({why})") from error
+    _require_size(len(contents), path.name)
+    return contents
+
+
+def _require_size(size: int, file: str) -> None:
+    if size > LARGEST_FILE:
+        raise Damaged(f"{file} holds more than {LARGEST_FILE:,} bytes")
 
 
 def _checked_labels(labels: np.ndarray, images: np.ndarray, file: str) -> np.ndarray:

@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from joblib import Parallel, delayed, parallel_config
@@ -23,7 +24,8 @@ class Job:
     """One piece of work, whose result is what `compute()` returns.
 
     A result holds NumPy arrays, numbers and texts, in lists and dictionaries. `decides` is all that
-    it hangs on, as `checkpoints.Finished` takes it; `name` stands in the name of its file.
+    it hangs on, as `checkpoints.Finished` takes it, besides the code of `compute`, which counts by
+    itself; `name` stands in the name of its file.
     """
 
     name: str
@@ -45,7 +47,10 @@ def results(
     process itself, with the threads that it has. What an interrupted run had finished is taken
     over from `folder`. Any other exception of a job is raised, and the rest is given up.
     """
-    found = [Finished(folder, job.name, job.decides) for job in jobs]
+    found = [
+        Finished(folder, job.name, {"computed by": _function(job.compute), **job.decides})
+        for job in jobs
+    ]
     outcomes = [saved.load() for saved in found]
     missing = [i for i, outcome in enumerate(outcomes) if outcome is None]
     taken_over = len(jobs) - len(missing)
@@ -63,6 +68,11 @@ def results(
         if progress is not None:
             progress.piece().update(1)
     return outcomes
+
+
+def _function(compute: Callable[[], object]) -> Callable:
+    """Return the function of a partial; to read its arguments, all images, would take seconds."""
+    return compute.func if isinstance(compute, partial) else compute
 
 
 def _computed(computations: list[Callable[[], object]], workers: int) -> Iterator[object]:

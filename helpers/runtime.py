@@ -21,9 +21,9 @@ from IPython.display import HTML, display
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
-from helpers import weights
+from helpers import sources, weights
 from helpers.data import ImageDataset
-from helpers.parameters import ParameterError
+from helpers.parameters import ParameterError, Seed, Threads
 
 RESULTS_MIME = "application/vnd.cnn-homework.run+json"
 NETWORKS_MIME = "application/vnd.cnn-homework.networks+json"
@@ -59,7 +59,11 @@ def has_fast_bfloat16(device: torch.device | str) -> bool:
 
 
 def set_threads(count: int) -> None:
-    """Let torch and NumPy's BLAS use `count` threads each, and keep the memory that they free."""
+    """Let torch and NumPy's BLAS use `count` threads each, and keep the memory that they free.
+
+    Raises `ParameterError` for more than this machine can keep busy: a kernel dies of very many.
+    """
+    Threads().check("threads", count)
     torch.set_num_threads(count)
     threadpool_limits(count)
     _keep_freed_memory()
@@ -84,7 +88,11 @@ def _keep_freed_memory() -> None:
 
 
 def set_seed(seed: int) -> None:
-    """Seed every random generator that a notebook may touch, and ask for deterministic kernels."""
+    """Seed every random generator that a notebook may touch, and ask for deterministic kernels.
+
+    Raises `ParameterError` for a seed that one of them does not take.
+    """
+    Seed().check("seed", seed)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -172,6 +180,7 @@ class Run:
         self.parameters = parameters
         self.results: dict[str, dict[str, object]] = {}
         self._networks: dict[str, str] = {}  # their files, in base64
+        self._helpers_sha256 = sources.package_hash()  # at the start: they may be edited meanwhile
         self._start = time.perf_counter()
         if not dataset.is_real:
             display(HTML(stand_in_banner(dataset)))
@@ -217,6 +226,7 @@ class Run:
             "device": device_name(self.device),
             "device_type": self.device.type,
             "threads": torch.get_num_threads(),
+            "helpers_sha256": self._helpers_sha256,
             "seed": self.seed,
             "versions": {"python": platform.python_version()}
             | {package: metadata.version(package) for package in PACKAGES}

@@ -979,6 +979,12 @@ def test_finished_work_is_taken_over_by_the_next_process_only_if_nothing_changed
     np.testing.assert_array_equal(again["params"][2], result["params"][2])
     assert again["costs"] == [1.5, 2] and again["words"] == "done"
     assert work(seed=1).load() is None
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        assert work().load() is None
+    finally:
+        torch.set_num_threads(threads)
     assert work(step=lambda x: 3 * x).load() is None
     assert work().load() is None  # in one process, to run a cell again is to compute again
 

@@ -395,7 +395,9 @@ def test_planted_errors_in_the_predictions_are_caught(right, wrong):
         ({"precision": "half"}, "precision = 'half': it must be one of 'auto', 'float32'"),
         ({"device": "tpu9"}, "device = 'tpu9': it must be one of 'auto', 'cpu'"),
         ({"seed": -1}, "seed = -1: "),
+        ({"seed": 2**32}, "seed = 4294967296: "),
         ({"threads": 0}, "threads = 0: "),
+        ({"threads": 10**9}, "threads = 1000000000: it must be at most "),
         ({"output_folder": " "}, "output_folder = ' ': it must be a text that is not empty."),
     ],
 )

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -357,6 +358,26 @@ def test_damaged_gz_is_named(folder, small_mnist, contents):
     (raw / f"{IMAGES}.gz").write_bytes(contents)
     with pytest.raises(data.DataError, match=f"{IMAGES}.gz cannot be read"):
         data.mnist("mnist")
+
+
+def test_a_file_that_unpacks_to_more_than_there_is_is_not_read_whole(
+    folder, small_mnist, small_cifar10, monkeypatch
+):
+    monkeypatch.setattr(image_files, "LARGEST_FILE", 10**6)
+    much = bytes(50 * 10**6)
+    raw = write_mnist(folder, small_mnist[0], ".gz")
+    (raw / f"{IMAGES}.gz").write_bytes(gzip.compress(much))
+    archive = cifar10_archive(small_cifar10[1] | {"data_batch_4": much})
+    write_files(folder, {"cifar-10-python.tar.gz": archive})
+    tracemalloc.start()
+    try:
+        with pytest.raises(data.DataError, match=f"{IMAGES}.gz holds more than 1,000,000 bytes"):
+            data.mnist("mnist")
+        with pytest.raises(data.DataError, match="data_batch_4 holds more than 1,000,000 bytes"):
+            data.cifar10("cifar10")
+        assert tracemalloc.get_traced_memory()[1] < len(much) / 2
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,22 @@ def test_another_exception_is_raised_and_what_was_finished_is_taken_over(workers
     checkpoints.remove_checkpoints(tmp_path)
 
 
+def test_a_result_of_other_code_is_not_taken_over(tmp_path, capsys):
+    def by(factor):
+        def compute(n):
+            return {"product": factor * n}
+
+        return [parallel.Job("a job", {"n": 3}, partial(compute, 3))]
+
+    for factor in (2, 2, 5):
+        (found,) = parallel.results("runs", by(factor), workers=1, folder=tmp_path)
+        assert found == {"product": 3 * factor}
+        for held in list(checkpoints._held.values()):  # as when the process ends
+            checkpoints._give_up(held._lock)
+        checkpoints._held.clear()
+    assert capsys.readouterr().out.count("1 taken over") == 1
+
+
 def test_no_jobs_have_no_results(tmp_path):
     assert parallel.results("nothing", [], workers=2, folder=tmp_path) == []
 

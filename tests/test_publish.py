@@ -171,16 +171,13 @@ def test_a_move_that_cannot_write_leaves_the_book_alone(project, monkeypatch):
 
 
 def test_a_run_records_the_hashes_of_helpers_and_outputs_that_it_had(project):
-    (project.root / "helpers" / "layers.py").write_text("x = 1\n", encoding="utf-8")
     publish.publish(project, project.entry("sample"))
     copy = catalogue.read_notebook(project.copy("sample"))
     provenance = copy.metadata["provenance"]
-    assert provenance["helpers_sha256"] == catalogue.helpers_hash(project.root)
+    assert provenance["helpers_sha256"] == catalogue.helpers_hash(catalogue.ROOT)
     assert provenance["outputs_sha256"] == catalogue.outputs_hash(copy)
     results = json.loads(project.results("sample").read_text(encoding="utf-8"))
     assert results["provenance"]["outputs_sha256"] == provenance["outputs_sha256"]
-    (project.root / "helpers" / "layers.py").write_text("x = 2\n", encoding="utf-8")
-    assert provenance["helpers_sha256"] != catalogue.helpers_hash(project.root)
 
 
 def test_changed_published_parameters_ask_for_a_run_and_say_so(project):
@@ -321,6 +318,64 @@ def test_code_that_changes_during_a_run_is_refused(project, monkeypatch):
         publish.publish(project, project.entry("sample"))
 
 
+def test_helpers_that_change_make_a_copy_stale_until_a_person_says_why_not(project, capsys):
+    entry, helper = project.entry("sample"), project.root / "helpers" / "runtime.py"
+    helper.write_text('"""What runs."""\n\nclass Run:\n    sign = 1\n', encoding="utf-8")
+    assert publish.standing(project, entry) == (
+        "stale",
+        "what it uses of helpers has changed: runtime.Run",
+    )
+    (fault,) = publish.book_faults(project)
+    assert fault.startswith("sample: what it uses of helpers has changed: runtime.Run; publish it")
+    before = snapshot(project)
+    with pytest.raises(publish.Refused, match="--because must say why"):
+        publish.keep(project, entry, " ")
+    assert snapshot(project) == before
+    publish.keep(project, entry, "The class is new.")
+    assert publish.book_faults(project) == [] and publish.state(project, entry) == "fresh"
+    (kept,) = catalogue.read_notebook(project.copy("sample")).metadata["provenance"]["kept"]
+    assert kept["changed"] == ["runtime.Run"] and kept["because"] == "The class is new."
+    with pytest.raises(publish.Refused, match="nothing that it uses of helpers has changed"):
+        publish.keep(project, entry, "Why not?")
+    helper.write_text("class Run:\n    'Runs.'\n    sign = 1  # better\n", encoding="utf-8")
+    assert publish.state(project, entry) == "fresh"
+    helper.write_text("class Run:\n    sign = -1\n", encoding="utf-8")
+    assert publish.state(project, entry) == "stale"
+    edit(project, "body", lambda source: source + "\npass")
+    with pytest.raises(publish.Refused, match="its own code has changed"):
+        publish.keep(project, entry, "It is only a pass.")
+
+
+def test_a_copy_without_a_record_of_its_helpers_is_refused_and_can_be_kept(
+    project, monkeypatch, capsys
+):
+    copy = catalogue.read_notebook(project.copy("sample"))
+    del copy.metadata["provenance"]["helpers"]
+    catalogue.write_notebook(copy, project.copy("sample"))
+    (fault,) = publish.book_faults(project)
+    assert "its run kept no record of what it used of helpers" in fault
+    monkeypatch.setattr(publish, "Project", lambda: project)
+    assert publish.main(["keep", "sample"]) == 1
+    assert "--because must say why" in capsys.readouterr().err
+    assert publish.main(["keep", "sample", "--because", "git shows it: nothing changed"]) == 0
+    assert publish.book_faults(project) == []
+
+
+def test_helpers_that_change_during_a_run_are_not_taken_for_those_that_ran(project, monkeypatch):
+    whole_run = execute.papermill.execute_notebook
+
+    def run_and_edit(*arguments, **options):
+        whole_run(*arguments, **options)
+        helper = project.root / "helpers" / "runtime.py"
+        helper.write_text("class Run:\n    sign = -1\n", encoding="utf-8")
+
+    before = snapshot(project)
+    monkeypatch.setattr(execute.papermill, "execute_notebook", run_and_edit)
+    with pytest.raises(publish.Refused, match="uses of helpers has changed: runtime.Run"):
+        publish.publish(project, project.entry("sample"))
+    assert snapshot(project) == before
+
+
 def test_new_prose_is_never_put_around_other_code(project):
     copy = catalogue.read_notebook(project.copy("sample"))
     edit(project, "body", lambda source: source + "\npass")
@@ -369,13 +424,19 @@ def test_checkpoints_of_other_helpers_are_not_used(project):
     assert not (execute.working_folder(project, entry) / "checkpoint").exists()
 
 
-def test_a_copy_made_elsewhere_is_accepted_when_the_gate_lets_it_pass(project, tmp_path):
+def test_a_copy_made_elsewhere_is_accepted_when_the_gate_lets_it_pass(
+    project, tmp_path, monkeypatch
+):
     made = tmp_path / "out.ipynb"
     entry = project.entry("sample")
     execute.papermill.execute_notebook(project.source("sample"), made, progress_bar=False)
     shutil.rmtree(project.book / "notebooks")
     with pytest.raises(publish.Refused, match="no such file"):
         publish.accept(project, entry, tmp_path / "other.ipynb")
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "package_hash", lambda: "0" * 64)
+        with pytest.raises(publish.Refused, match="it ran with other helpers than those that are"):
+            publish.accept(project, entry, made)
     publish.accept(project, entry, made)
     assert publish.book_faults(project) == []
 
@@ -420,3 +481,10 @@ def test_a_published_run_is_not_started_without_its_data(project, monkeypatch):
     edit(project, "body", lambda source: source + "\npass")
     with pytest.raises(publish.data.DataError):
         publish.book(project, "default")
+
+
+def test_a_run_with_the_helpers_of_another_folder_is_not_started(project, monkeypatch, capsys):
+    monkeypatch.setattr(publish, "Project", lambda: project)  # whose own helpers are others
+    monkeypatch.setattr(publish, "execute", lambda *_: pytest.fail("started"))
+    assert publish.main(["run", "sample"]) == 1
+    assert "`import helpers` gives another package than" in capsys.readouterr().err

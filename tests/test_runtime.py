@@ -16,8 +16,9 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from helpers import runtime
+from helpers import runtime, sources
 from helpers.data import mnist
+from helpers.parameters import ParameterError
 
 
 @pytest.fixture
@@ -92,6 +93,12 @@ def test_the_seed_alone_decides_what_each_generator_draws(draw):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
+def test_a_seed_that_numpy_does_not_take_is_refused_in_one_sentence(seed):
+    with pytest.raises(ParameterError, match=rf"^seed = {seed}: .* at most 4294967295\.$"):
+        runtime.set_seed(seed)
+
+
 @pytest.fixture
 def threads():
     """Put the numbers of threads back as they were, and return those of all BLAS libraries."""
@@ -111,6 +118,13 @@ def test_threads_of_torch_and_of_numpys_blas_are_set(threads, before, count):
     assert torch.get_num_threads() == count
     # An empty set is that of Accelerate, which is told nothing.
     assert threads() in ({count}, set())
+
+
+@pytest.mark.parametrize("count", [0, 10**9])
+def test_threads_that_the_machine_cannot_keep_busy_are_refused_and_not_tried(monkeypatch, count):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: pytest.fail("tried"))
+    with pytest.raises(ParameterError, match=f"^threads = {count}: it must be "):
+        runtime.set_threads(count)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -147,6 +161,13 @@ def test_the_provenance_has_data_versions_seconds_and_date(monkeypatch):
     versions = provenance["versions"]
     assert versions["python"] == platform.python_version()
     assert {metadata.version(name) == versions[name] for name in runtime.PACKAGES} == {True}
+
+
+def test_the_provenance_has_the_hash_of_the_helpers_as_they_were_at_the_start(monkeypatch):
+    run = start()
+    before = sources.package_hash()
+    monkeypatch.setattr(sources, "package_hash", lambda: "those of a later edit")
+    assert run.provenance()["helpers_sha256"] == before
 
 
 def test_a_stopwatch_adds_up():

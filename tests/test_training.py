@@ -87,6 +87,18 @@ def test_same_seed_same_trajectory_other_seed_another():
     assert not torch.equal(weights(first), weights(other))
 
 
+def test_the_seed_decides_the_order_and_the_augmentation_each_by_itself():
+    assert not torch.equal(training.BatchOrder(100, 30, 3)(0), training.BatchOrder(100, 30, 4)(0))
+    seeds = []
+
+    def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        seeds.append(generator.initial_seed())
+        return images
+
+    run(network(), steps=1, seed=9, augment=augment)
+    assert seeds == [9]
+
+
 def test_each_epoch_sees_every_image_once_in_a_new_order():
     order = training.BatchOrder(100, 30, 3, torch.device("cpu"))
     row = torch.cat([order(step) for step in range(10)])

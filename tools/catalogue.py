@@ -15,6 +15,8 @@ import yaml
 from nbformat import NotebookNode
 from nbformat.v4.rwbase import rejoin_lines
 
+from helpers.sources import package_hash
+
 ROOT = Path(__file__).resolve().parents[1]
 INJECTED = "injected-parameters"
 BOOTSTRAP = "bootstrap"
@@ -302,9 +304,7 @@ def outputs_hash(notebook: NotebookNode) -> str:
 
 def helpers_hash(root: Path) -> str:
     """Return the SHA-256 of the sources of the helpers package and its subpackages."""
-    package = root / "helpers"
-    files = {file.relative_to(package).as_posix(): file for file in package.rglob("*.py")}
-    return _hash([name, files[name].read_text(encoding="utf-8")] for name in sorted(files))
+    return package_hash(root / "helpers")
 
 
 def parameters_of(notebook: NotebookNode) -> dict[str, object]:

@@ -26,6 +26,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from uses import uses
 
 from helpers.runtime import NETWORKS_MIME
 
@@ -80,6 +81,8 @@ def execute(
         raise CatalogueError(f"{entry.name} has no parameter {unknown[0]!r}; it has: {known}")
     folder.mkdir(parents=True, exist_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
+    # Read now: whoever edits the package meanwhile changes nothing of what this run has imported.
+    used = uses(project.root, notebook)
     ProgressEngine.current = "(starting the kernel)"
     try:
         papermill.execute_notebook(
@@ -98,7 +101,7 @@ def execute(
         raise _failed(entry, str(error).strip().splitlines()[0], output) from None
     except KeyboardInterrupt:
         raise _failed(entry, "interrupted; the same command goes on with it", output) from None
-    return presentable(read_notebook(output), source_of=notebook, project=project)
+    return presentable(read_notebook(output), notebook, used)
 
 
 def _failed(entry: Entry, reason: str, output: Path) -> RunFailed:
@@ -109,9 +112,12 @@ def _failed(entry: Entry, reason: str, output: Path) -> RunFailed:
     )
 
 
-def presentable(executed: NotebookNode, source_of: NotebookNode, project: Project) -> NotebookNode:
+def presentable(
+    executed: NotebookNode, source_of: NotebookNode, used: dict[str, str]
+) -> NotebookNode:
     """Return an executed notebook as the book keeps it: provenance in, papermill's notes out.
 
+    `used` is what its run used of the package `helpers`; the run itself tells the hash of it all.
     The provenance ends with the hash of the outputs, by which the gate knows them again. Networks
     go from the outputs into the metadata, which carry them to where they are put into the book.
     """
@@ -125,7 +131,7 @@ def presentable(executed: NotebookNode, source_of: NotebookNode, project: Projec
             "injected": injected,
             "source_sha256": source_hash(source_of),
             "code_sha256": code_hash(source_of),
-            "helpers_sha256": helpers_hash(project.root),
+            "helpers": used,
         }
     for cell in copy.cells:
         for output in cell.get("outputs", []):

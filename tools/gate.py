@@ -5,6 +5,7 @@ the site. A copy passes only when
 
 - it is an undisturbed run of today's source: its cells ran 1…n in order, with the published
   parameters and no other injected code, on the real data set, and it reached every target;
+- what it uses of `helpers` is as it was, or a person has said why its run would come out the same;
 - its outputs and its injected cell are those that its run left: the run records their hash, and a
   table's text edited since, a figure replaced or an output deleted changes it;
 - nothing in its outputs acts on a page or tells of the machine: no error, progress bar, widget,
@@ -41,6 +42,7 @@ from catalogue import (
     what_decides_the_page,
 )
 from nbformat import NotebookNode
+from uses import changes, uses
 
 from helpers.data import CIFAR10_CHECKSUM, MNIST_CHECKSUM
 from helpers.runtime import RESULTS_MIME
@@ -102,6 +104,7 @@ def book_faults(project: Project) -> list[str]:
             damaged.append(f"{entry.name}: {error}")
             continue
         faults += publication_faults(entry, copy, source)
+        faults += helpers_faults(project, entry, copy, source)
         faults += [f"{entry.name}: {fault}" for fault in results_file_faults(project, entry, copy)]
         faults += network_faults(project, entry, copy)
         exported |= {project.network(entry.name, name) for name in networks_of(copy)}
@@ -142,6 +145,25 @@ def results_of(copy: NotebookNode) -> dict:
     bundle = result_bundles(copy)[0]
     run = copy.metadata.get("provenance", {}).get("outputs_sha256")
     return bundle["results"] | {"provenance": bundle["provenance"] | {"outputs_sha256": run}}
+
+
+def changed_helpers(project: Project, copy: NotebookNode, source: NotebookNode) -> str:
+    """Return in words what a copy used of `helpers` that is not so any more; "" if nothing."""
+    recorded = copy.metadata.get("provenance", {}).get("helpers")
+    if recorded is None:
+        return "its run kept no record of what it used of helpers"
+    changed = changes(recorded, uses(project.root, source))
+    shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if changed[5:] else "")
+    return f"what it uses of helpers has changed: {shown}" if changed else ""
+
+
+def helpers_faults(
+    project: Project, entry: Entry, copy: NotebookNode, source: NotebookNode
+) -> list[str]:
+    """Return why a copy is not one of today's `helpers`."""
+    changed = changed_helpers(project, copy, source)
+    remedy = f"publish it again, or say why it may stay: python tools/publish.py keep {entry.name}"
+    return [f"{entry.name}: {changed}; {remedy}"] if changed else []
 
 
 def networks_of(copy: NotebookNode) -> dict[str, dict]:

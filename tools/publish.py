@@ -5,11 +5,13 @@ python tools/publish.py book --profile quick    every notebook, small, into a sc
 python tools/publish.py book --profile full     repeat every published run, then build
 python tools/publish.py run hw7                 publish one notebook, stale or not
 python tools/publish.py accept hw7 out.ipynb    publish a copy that papermill made elsewhere
+python tools/publish.py keep hw7 --because …    a change of helpers is none for its run, and why
 python tools/publish.py build                   build the site from what the book holds
 """
 
 import argparse
 import copy as copying
+import datetime
 import json
 import os
 import shutil
@@ -27,6 +29,7 @@ from catalogue import (
     Entry,
     Project,
     code_hash,
+    helpers_hash,
     read_notebook,
     source_hash,
     write_notebook,
@@ -42,17 +45,22 @@ from execute import (
 from gate import (
     CARRIED,
     book_faults,
+    changed_helpers,
+    helpers_faults,
     network_faults,
     network_files,
     publication_faults,
     read_copy,
+    result_bundles,
     results_file_faults,
     results_of,
     run_faults,
 )
 from nbformat import NotebookNode
+from uses import changes, uses
 
 from helpers import data
+from helpers.sources import package_hash
 
 
 class Refused(RuntimeError):
@@ -87,6 +95,8 @@ def standing(project: Project, entry: Entry) -> tuple[str, str]:
     if provenance.get("injected") != entry.published:
         given, wanted = provenance.get("injected"), entry.published
         return "stale", f"its published parameters have changed from {given} to {wanted}"
+    if changed := changed_helpers(project, copy, source):
+        return "stale", changed
     if not same_source:
         return "prose", "only its prose has changed, its run is kept"
     if faults := results_file_faults(project, entry, copy):
@@ -114,6 +124,7 @@ def admit(project: Project, entry: Entry, copy: NotebookNode, at: Path) -> None:
     if code_hash(copy) == code_hash(source):
         copy = with_new_prose(copy, source)
     faults = publication_faults(entry, copy, source) + network_faults(project, entry, copy)
+    faults += helpers_faults(project, entry, copy, source)
     if faults:
         raise Refused("\n".join([*faults, f"the executed copy is {at}; the book has not changed"]))
     move(project, entry.name, copy)
@@ -177,7 +188,33 @@ def accept(project: Project, entry: Entry, executed: Path) -> None:
     source, copy = read_notebook(project.source(entry.name)), read_notebook(executed)
     if "papermill" not in copy.metadata:
         raise Refused(f"{executed}: not as papermill wrote it; give the output file of its run")
-    admit(project, entry, presentable(copy, source, project), executed)
+    for bundle in result_bundles(copy):
+        if bundle["provenance"].get("helpers_sha256") != package_hash():
+            raise Refused(f"{executed}: it ran with other helpers than those that are here")
+    admit(project, entry, presentable(copy, source, uses(project.root, source)), executed)
+
+
+def keep(project: Project, entry: Entry, because: str) -> None:
+    """Let the published run of an entry stand although what it uses of `helpers` has changed.
+
+    Its provenance gets the names that have changed and the reason, a sentence by whoever has seen
+    that the change makes no difference to this run. Raises `Refused` where there is nothing to keep
+    or no reason.
+    """
+    source, copy = read_notebook(project.source(entry.name)), read_copy(project, entry)
+    provenance = copy.metadata.get("provenance", {})
+    if provenance.get("code_sha256") != code_hash(source):
+        raise Refused(f"{entry.name}: its own code has changed: publish it again")
+    now, changed = uses(project.root, source), changed_helpers(project, copy, source)
+    if not changed:
+        raise Refused(f"{entry.name}: nothing that it uses of helpers has changed")
+    if not because.strip():
+        raise Refused(f"{entry.name}: {changed}; --because must say why that is none for its run")
+    names = changes(provenance["helpers"], now) if "helpers" in provenance else []
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    kept = {"date": today, "changed": names, "because": because.strip()}
+    copy.metadata["provenance"] |= {"helpers": now, "kept": [*provenance.get("kept", []), kept]}
+    write_notebook(copy, project.copy(entry.name))
 
 
 def quick_book(project: Project) -> Project:
@@ -237,6 +274,15 @@ def require_data(entry: Entry) -> None:
     load(choice)
 
 
+def require_helpers(project: Project) -> None:
+    """Raise `Refused` unless `import helpers` gives the package of the project."""
+    if package_hash() != helpers_hash(project.root):
+        raise Refused(
+            f"`import helpers` gives another package than {project.root / 'helpers'}: "
+            "python -m pip install --no-deps -e ."
+        )
+
+
 def duration(minutes: float) -> str:
     """Return a number of minutes in words."""
     if minutes >= 90:
@@ -286,6 +332,7 @@ def book(project: Project, profile: str) -> Path:
         print(entry.name, flush=True)
         if action is publish:
             require_data(entry)
+            require_helpers(project)
         action(project, entry)
         print("  published", flush=True)
     write_pages(project)
@@ -313,17 +360,25 @@ def main(arguments: list[str] | None = None) -> int:
     made = commands.add_parser("accept", help="publish a copy executed on another machine")
     made.add_argument("notebook")
     made.add_argument("executed", type=Path)
+    kept = commands.add_parser("keep", help="say that a change of helpers is none for a copy")
+    kept.add_argument("notebook")
+    kept.add_argument("--because", default="", help="why the run would come out the same")
     options = parser.parse_args(arguments)
 
     project = Project()
     try:
         if options.command == "run":
             entry = project.entry(options.notebook)
+            require_helpers(project)
             require_data(entry)
             print(f"{entry.name}: about {duration(entry.minutes['published'])} on two cores")
             publish(project, entry, options.resume)
         elif options.command == "accept":
+            require_helpers(project)
             accept(project, project.entry(options.notebook), options.executed)
+        elif options.command == "keep":
+            keep(project, project.entry(options.notebook), options.because)
+            return 0
         if options.command in ("run", "accept"):
             if faults := prose.faults(project):
                 raise Refused("\n".join(["published; left to mend in the prose:", *faults]))
