@@ -166,7 +166,7 @@ def whole_project(tmp_path) -> Project:
     """A copy of this project's own notebooks, pages and published copies."""
     root = tmp_path / "project"
     root.mkdir()
-    for folder in ("notebooks", "tools", "helpers", "book"):
+    for folder in ("notebooks", "tools", "helpers", "book", "benchmarks"):
         ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints")
         shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignored)
     for name in ("README.md", "CITATION.cff"):

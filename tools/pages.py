@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import speed
 from catalogue import MAIN_FIELDS, CatalogueError, Entry, Project, look_up, read_results
 
 COLAB = "https://colab.research.google.com/github"
@@ -51,7 +52,8 @@ def table_of_contents(project: Project) -> str:
     lines += ["- caption: Try it", "  chapters:", "  - file: draw"]
     lines += ["- caption: About", "  chapters:"]
     lines += [
-        f"  - file: {page}" for page in ("results", "running", "teaching", "data", "references")
+        f"  - file: {page}"
+        for page in ("results", "speed", "running", "teaching", "data", "references")
     ]
     return "\n".join(lines) + "\n"
 
@@ -120,12 +122,33 @@ def badge_list(project: Project) -> str:
     return "\n".join(lines)
 
 
-BLOCKS: dict[str, Callable[[Project], str]] = {"chapters": chapter_list, "notebooks": badge_list}
+def run_list(project: Project) -> str:
+    """Return a table of the published runs: how long each took, and on what."""
+    lines = [
+        "| chapter | time | threads | hardware | date |",
+        "| :--- | ---: | ---: | :--- | :--- |",
+    ]
+    for entry in project.published():
+        try:
+            made = read_results(project.results(entry.name))["provenance"]
+        except CatalogueError:
+            continue  # the gate says what is wrong with it
+        link = f"[{entry.title}](notebooks/{entry.name}.ipynb)"
+        time = _unbroken(seconds(made["seconds"]))
+        lines.append(f"| {link} | {time} | {made['threads']} | {made['device']} | {made['date']} |")
+    return "\n".join(lines)
+
+
+BLOCKS: dict[str, Callable[[Project], str]] = {
+    "chapters": chapter_list,
+    "notebooks": badge_list,
+    "runs": run_list,
+}
 
 
 def blocks(project: Project) -> dict[str, str]:
     """Return the contents of every block, by the name that stands in its first comment."""
-    return {name: written(project) for name, written in BLOCKS.items()}
+    return {name: written(project) for name, written in BLOCKS.items()} | speed.blocks(project)
 
 
 def results_page(project: Project) -> str:
