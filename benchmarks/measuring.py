@@ -82,8 +82,9 @@ class Job:
 
         Each is a pair of versions, the one whose time is divided and the one it is divided by.
         """
+        known = set(keys)
         own = {f"{v.key}_over_{v.beside}": (v.key, v.beside) for v in self.versions if v.beside}
-        return {name: pair for name, pair in (own | self.ratios).items() if {*pair} <= {*keys}}
+        return {name: pair for name, pair in (own | self.ratios).items() if known.issuperset(pair)}
 
 
 def read_jobs(path: Path = JOBS) -> dict[str, Job]:
@@ -94,6 +95,7 @@ def read_jobs(path: Path = JOBS) -> dict[str, Job]:
     jobs = {}
     for name, entry in tomllib.loads(path.read_text(encoding="utf-8")).items():
         entry["versions"] = tuple(Version(**version) for version in entry["versions"])
+        entry["ratios"] = {key: tuple(pair) for key, pair in entry.get("ratios", {}).items()}
         job = jobs[name] = Job(name, **{"module": name} | entry)
         keys = [version.key for version in job.versions]
         named = {version.beside for version in job.versions} - {""}

@@ -25,12 +25,14 @@ import re
 import sys
 import time
 from datetime import date
+from importlib import metadata
 from pathlib import Path
 
 import measuring
 from measuring import Job, JobFailed, Product, measure, read_jobs, summary
 
 RESULTS = measuring.ROOT / "benchmarks" / "results"
+PACKAGES = ("numpy", "torch", "torchvision")
 LEAST_ROUNDS = 3  # of what is saved: fewer have no spread worth telling
 
 
@@ -126,7 +128,8 @@ def main(arguments: list[str] | None = None) -> int:
             faults.append(f"{error}; nothing of this job is saved")
             continue
         results = {"date": date.today().isoformat(), "device": device}
-        results |= {"versions": measured.versions} | summary(job, measured)
+        versions = {package: metadata.version(package) for package in PACKAGES}
+        results |= {"versions": versions | measured.versions} | summary(job, measured)
         tables.append(table(job, results))
         seconds = time.perf_counter() - start
         if reason := measured.disturbance(job.pairs(measured.turns).values()):
@@ -134,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
             faults += [f"{name} is not saved: {reason}"] if saving else []
         elif saving:
             save(goals[name], results)
-            print(f"  saved: {goals[name].relative_to(measuring.ROOT).as_posix()}")
+            print(f"  saved: benchmarks/results/{goals[name].relative_to(RESULTS).as_posix()}")
         print(f"  {seconds:.0f} s", flush=True)
     print("\n" + "\n\n".join(tables).replace("\n\n  NOT", "\n  NOT"))
     for fault in faults:

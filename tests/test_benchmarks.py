@@ -316,7 +316,6 @@ def fakes(monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setattr(run, "read_jobs", lambda: {name: fake_job(name) for name in FAKES})
     monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(measuring, "ROOT", ROOT)
     monkeypatch.setattr(measuring, "PRODUCT_LIMIT", 1e9)
     monkeypatch.setattr(measuring, "OTHERS_LIMIT", 1e9)
     return tmp_path / "results"

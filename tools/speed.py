@@ -117,8 +117,9 @@ def significant(value: float) -> str:
     """Return a positive number with three digits that count, thousands set off."""
     if value <= 0:
         return "0"
-    digits = 2 - math.floor(math.log10(value))
-    return f"{round(value, digits):,.{max(0, digits)}f}".replace(",", NO_BREAK)
+    rounded = float(f"{value:.3g}")
+    digits = max(0, 2 - math.floor(math.log10(rounded)))
+    return f"{rounded:,.{digits}f}".replace(",", NO_BREAK)
 
 
 def made_with(results: dict) -> str:
