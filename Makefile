@@ -48,8 +48,8 @@ run: $(READY) ## run one notebook into build/run: NOTEBOOK=hw7 ARGS="-p steps 20
 	@mkdir -p build/run
 	$(RUN) -m papermill notebooks/$(NOTEBOOK).ipynb build/run/$(NOTEBOOK).ipynb $(ARGS)
 
-bench: $(READY) ## run the benchmarks
-	@for file in benchmarks/*.py; do echo "$$file"; $(RUN) "$$file" || exit 1; done
+bench: $(READY) ## measure the code's speed, a quarter of an hour: ARGS="numpy_lenet --save"
+	$(RUN) benchmarks/run.py $(ARGS)
 
 environment: $(READY) ## make the environment in .venv, unless one is active that has all it needs
 

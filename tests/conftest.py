@@ -222,7 +222,7 @@ def quick_book(tmp_path_factory) -> Project:
     root = tmp_path_factory.mktemp("quick") / "project"
     root.mkdir()
     ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints")
-    for folder in ("notebooks", "tools", "helpers", "book"):
+    for folder in ("notebooks", "tools", "helpers", "book", "benchmarks"):
         shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignored)
     shutil.copy(ROOT / "README.md", root / "README.md")
     with pytest.MonkeyPatch.context() as patch:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import editions
 import grading
+import speed
 from catalogue import (
     MAIN_FIELDS,
     CatalogueError,
@@ -75,7 +76,7 @@ def table_of_contents(project: Project) -> str:
     lines += [
         f"  - file: {page}"
         for page in (
-            *("results", "questions", "running", "teaching", "data"),
+            *("results", "questions", "speed", "running", "teaching", "data"),
             *("glossary", "references", "changes"),
         )
     ]
@@ -175,16 +176,34 @@ def points_of(notebook: NotebookNode) -> tuple[float, float]:
     return by_checks, by_hand
 
 
+def run_list(project: Project) -> str:
+    """Return a table of the published runs: how long each took, and on what."""
+    lines = [
+        "| chapter | time | threads | hardware | date |",
+        "| :--- | ---: | ---: | :--- | :--- |",
+    ]
+    for entry in project.published():
+        try:
+            made = read_results(project.results(entry.name))["provenance"]
+        except CatalogueError:
+            continue  # the gate says what is wrong with it
+        link = f"[{entry.title}](notebooks/{entry.name}.ipynb)"
+        time = _unbroken(seconds(made["seconds"]))
+        lines.append(f"| {link} | {time} | {made['threads']} | {made['device']} | {made['date']} |")
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, Callable[[Project], str]] = {
     "assignments": assignment_list,
     "chapters": chapter_list,
     "notebooks": badge_list,
+    "runs": run_list,
 }
 
 
 def blocks(project: Project) -> dict[str, str]:
     """Return the contents of every block, by the name that stands in its first comment."""
-    return {name: written(project) for name, written in BLOCKS.items()}
+    return {name: written(project) for name, written in BLOCKS.items()} | speed.blocks(project)
 
 
 def results_page(project: Project) -> str:

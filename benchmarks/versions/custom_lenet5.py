@@ -1,62 +1,88 @@
-"""How long a training step of LeNet-5 takes with our own layers, against PyTorch's.
-
-    python benchmarks/custom_lenet5.py [--threads 1] [--batch-size 64] [--rounds 100]
+"""Steps of LeNet-5 with layers of our own, with PyTorch's, and with alternatives to ours.
 
 One step is forward, cross-entropy and backward of the modern reading of LeNet-5 (ReLU, average
-pooling, 61 706 parameters) on 32 × 32 inputs in float32. All versions share one process and take
-turns, round after round, so that other work on the machine hits all of them; compared are the
-medians. Before that, every version's gradients are held against those of PyTorch's layers.
+pooling, 61 706 parameters) on 64 inputs of 32 × 32 in float32. Before the first step, each
+version's gradients are held against those of PyTorch's layers.
 
 - torch: `nn.Conv2d` and `nn.AvgPool2d`, images `[batch, channels, height, width]` in memory;
-- torch, channels last: the same with `torch.channels_last`;
-- own layers: `Convolution2d` and `AveragePooling2d` of notebooks/custom_lenet5.ipynb.
+- torch_channels_last: the same with `torch.channels_last`;
+- own: `convolve` and `AveragePooling2d` of notebooks/custom_lenet5.ipynb.
 
 The alternatives that were tried for the own layers, each a change to them:
 
-- copies undone by autograd: windows by `Tensor.unfold`, pooling by slices, no backward of our own;
-- window rows: only the kernel's columns are unfolded, and each kernel row is a matrix product;
-- batch first: the same layers on a memory order `[batch, channels, height, width]`;
-- F.unfold: the framework's own im2col, which the assignment forbids;
+- by_autograd: windows by `Tensor.unfold`, pooling by slices, no backward of our own;
+- window_rows: only the kernel's columns are unfolded, and each kernel row is a matrix product;
+- batch_first: the same layers on a memory order `[batch, channels, height, width]`;
+- framework_unfold: the framework's own im2col, which the assignment forbids;
 - einsum: `Tensor.unfold` and `torch.einsum`;
-- shifted slices: one `torch.einsum` for each entry of the kernel.
+- slices: one `torch.einsum` for each entry of the kernel.
 
-Goal: own layers at most 1.0 of torch's time on one thread, 0.8 if it can be had. Claim (Intel Xeon
-at 2.80 GHz, one thread, torch 2.14.0, 40 rounds): 0.95 by the median and 0.93 by the fastest step;
-0.87 in an earlier run. Every alternative but window rows (0.99) is slower than torch.
+Goal: own layers at most 0.75 of PyTorch's time.
 """
 
-import argparse
-import json
-import time
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
-from statistics import median
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from versions import cells
 
-ROOT = Path(__file__).resolve().parents[1]
-CELLS = ("output-size", "seen-by", "windows", "settings", "convolve", "window-sum", "pooling")
+from helpers import runtime
+
+CELLS = (
+    *("output-size", "given", "seen-by", "windows", "windows-function"),
+    *("convolve", "window-sum", "pooling"),
+)
+BATCH_SIZE = 64
 
 Convolve = Callable[[Tensor, Tensor, Tensor], Tensor]
 Pool = Callable[[Tensor], Tensor]
 
 
-def notebook_names() -> dict[str, object]:
-    """Run the notebook's imports and layer cells; return the names that they define."""
-    path = ROOT / "notebooks" / "custom_lenet5.ipynb"
-    cells = {
-        cell["id"]: "".join(cell["source"])
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+def make(version: str, threads: int) -> tuple[Callable[[], None], int]:
+    """Return a function that makes one step, and 1; `AssertionError` for wrong gradients."""
+    runtime.set_threads(threads)
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(BATCH_SIZE, 1, 32, 32, generator=generator)
+    labels = torch.randint(10, (len(X),), generator=generator)
+    model, reference = (LeNet5(*parts(name)) for name in (version, "torch"))
+    for each in (model, reference):
+        step(each, X, labels)
+    for mine, theirs in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(
+            mine.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=f"{version}: wrong gradients"
+        )
+    return lambda: step(model, X, labels), 1
+
+
+def parts(version: str) -> tuple[Convolve, Pool, str]:
+    """Return a version's convolution, its pooling, and the order of its input in memory."""
+
+    def pool(X: Tensor) -> Tensor:
+        return F.avg_pool2d(X, 2)
+
+    alone = {
+        "torch": (F.conv2d, pool, "batch first"),
+        "torch_channels_last": (F.conv2d, pool, "channels last"),
+        "by_autograd": (convolve_by_autograd, pool_by_autograd, "batch last"),
+        "framework_unfold": (convolve_by_framework_unfold, pool_by_autograd, "batch first"),
+        "einsum": (convolve_by_einsum, pool_by_autograd, "batch first"),
+        "slices": (convolve_by_slices, pool_by_autograd, "batch first"),
     }
-    imports = [s for s in cells["setup"].splitlines() if s.startswith(("import ", "from "))]
-    names: dict[str, object] = {}
-    exec("\n".join(imports), names)
-    for cell_id in CELLS:
-        exec(cells[cell_id], names)
-    return names
+    if version in alone:
+        return alone[version]
+    names = cells.definitions("custom_lenet5", CELLS)
+    own, own_pool = names["convolve"], names["AveragePooling2d"](2)
+
+    def batch_first(X: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return own(X, weight, bias).contiguous()
+
+    return {
+        "own": (own, own_pool, "batch first"),
+        "window_rows": (WindowRows.apply, own_pool, "batch last"),
+        "batch_first": (batch_first, own_pool, "batch first"),
+    }[version]
 
 
 class LeNet5(nn.Module):
@@ -157,70 +183,7 @@ def convolve_by_slices(X: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     )
 
 
-def versions() -> dict[str, tuple[Convolve, Pool, str]]:
-    """Return each version's convolution, its pooling, and the order of its input in memory."""
-    names = notebook_names()
-    own, own_pool = names["convolve"], names["AveragePooling2d"](2)
-
-    def pool(X: Tensor) -> Tensor:
-        return F.avg_pool2d(X, 2)
-
-    def batch_first(X: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return own(X, weight, bias).contiguous()
-
-    return {
-        "torch": (F.conv2d, pool, "batch first"),
-        "torch, channels last": (F.conv2d, pool, "channels last"),
-        "own layers": (own, own_pool, "batch first"),
-        "copies undone by autograd": (convolve_by_autograd, pool_by_autograd, "batch last"),
-        "window rows": (WindowRows.apply, own_pool, "batch last"),
-        "batch first": (batch_first, own_pool, "batch first"),
-        "F.unfold": (convolve_by_framework_unfold, pool_by_autograd, "batch first"),
-        "einsum": (convolve_by_einsum, pool_by_autograd, "batch first"),
-        "shifted slices": (convolve_by_slices, pool_by_autograd, "batch first"),
-    }
-
-
 def step(model: LeNet5, X: Tensor, labels: Tensor) -> None:
+    """Compute the gradients of a batch."""
     model.zero_grad(set_to_none=True)
     F.cross_entropy(model(X), labels).backward()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=100)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    generator = torch.Generator().manual_seed(0)
-    X = torch.randn(arguments.batch_size, 1, 32, 32, generator=generator)
-    labels = torch.randint(10, (len(X),), generator=generator)
-
-    models = {name: LeNet5(*parts) for name, parts in versions().items()}
-    for name, model in models.items():
-        step(model, X, labels)
-        for mine, reference in zip(model.parameters(), models["torch"].parameters(), strict=True):
-            torch.testing.assert_close(
-                mine.grad, reference.grad, rtol=1e-3, atol=1e-5, msg=f"{name}: wrong gradients"
-            )
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(arguments.rounds):
-        for name, model in models.items():
-            start = time.perf_counter()
-            step(model, X, labels)
-            seconds[name].append(time.perf_counter() - start)
-
-    print(f"{arguments.threads} thread(s), batch {len(X)}, torch {torch.__version__}")
-    print(f"{'':28}{'median':>10}{'ratio':>8}{'fastest':>10}{'ratio':>8}")
-    base = seconds["torch"]
-    for name, own in seconds.items():
-        middle, fastest = median(own), min(own)
-        print(
-            f"{name:28}{1e3 * middle:7.2f} ms{middle / median(base):8.2f}"
-            f"{1e3 * fastest:7.2f} ms{fastest / min(base):8.2f}"
-        )
-
-
-if __name__ == "__main__":
-    main()
