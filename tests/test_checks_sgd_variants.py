@@ -260,7 +260,7 @@ WRONG = {
         ([("2 / inputs", "2 / array.shape[1]")], "counts the channels alone", 1),
         (
             [("math.prod(array.shape[1:])", "math.prod(array.shape[2:]) or 1")],
-            "the fan-in counts one kernel of 5 · 5 alone",
+            "the fan-in counts one kernel alone",
             2,
         ),
         (
@@ -270,7 +270,7 @@ WRONG = {
                     "math.prod(array.shape[2:]) if array.ndim > 2 else array.shape[1]",
                 )
             ],
-            "one kernel of 5 · 5 alone",
+            "one kernel alone",
             1,
         ),
         (
@@ -308,7 +308,7 @@ WRONG = {
         ),
         (
             [("math.sqrt(2 / inputs)", "math.sqrt(2 / (25 if array.ndim > 2 else inputs))")],
-            "the fan-in counts one kernel of 5 · 5 alone",
+            "the fan-in counts one kernel alone",
             1,
         ),
         (

@@ -11,15 +11,14 @@ from torch import Tensor
 from helpers.checks.custom_lenet5 import reference
 from helpers.checks.custom_lenet5.judging import (
     Exercise,
-    Function,
     build,
     called,
     expect_drawn,
     expect_errors,
-    normal,
 )
 from helpers.checks.custom_lenet5.reference import Pair
 from helpers.checks.errors import CheckError
+from helpers.checks.exercises import Function, normal
 from helpers.checks.parts import Check
 
 convolution_loops = Check("convolution_loops", "values and gradients agree with the reference")

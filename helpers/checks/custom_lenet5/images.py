@@ -11,10 +11,11 @@ from torch import Tensor
 
 from helpers.checks.answers import attempt
 from helpers.checks.custom_lenet5 import reference
-from helpers.checks.custom_lenet5.judging import Exercise, Function, expect_errors
+from helpers.checks.custom_lenet5.judging import Exercise, expect_errors
 from helpers.checks.custom_lenet5.reference import BACKGROUND, INK, standing_in
 from helpers.checks.diagnosis import expect, recognise
 from helpers.checks.errors import CheckError
+from helpers.checks.exercises import Function
 from helpers.checks.parts import Check
 
 prepare = Check("prepare", "scale, frame and number type are those of the reference")

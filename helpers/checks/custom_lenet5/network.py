@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from helpers.checks.answers import attempt
 from helpers.checks.custom_lenet5 import reference
-from helpers.checks.custom_lenet5.judging import CAUSES, OwnWork, normal
+from helpers.checks.custom_lenet5.judging import CAUSES, OwnWork
 from helpers.checks.custom_lenet5.reference import standing_in
 from helpers.checks.diagnosis import Mistake, expect
 from helpers.checks.errors import CheckError
+from helpers.checks.exercises import normal
 from helpers.checks.parts import Check
 from helpers.checks.scope import scope
 

@@ -11,14 +11,13 @@ from torch import Tensor
 from helpers.checks.custom_lenet5 import reference
 from helpers.checks.custom_lenet5.judging import (
     Exercise,
-    Function,
     build,
     called,
     expect_drawn,
     expect_errors,
-    normal,
 )
 from helpers.checks.custom_lenet5.reference import Pair
+from helpers.checks.exercises import Function, normal
 from helpers.checks.parts import Check
 
 AveragePooling2d = Check(

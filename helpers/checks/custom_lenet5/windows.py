@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from helpers.checks.custom_lenet5 import reference
-from helpers.checks.custom_lenet5.judging import Exercise, Function, normal
+from helpers.checks.custom_lenet5.judging import Exercise
 from helpers.checks.custom_lenet5.reference import Pair
 from helpers.checks.errors import CheckError
+from helpers.checks.exercises import Function, normal
 from helpers.checks.parts import Check
 
 gather_windows = Check("gather_windows", "the windows are those of the reference, in its order")
@@ -69,7 +70,7 @@ def _gathered(case: tuple) -> Exercise:
         )
 
     settings = f"kernel_size {kernel_size}, places {places}, stride {stride}"
-    return Exercise({"X": normal(*shape)}, right, list(mistakes()), settings, READY_MADE)
+    return Exercise({"X": normal(*shape)}, right, list(mistakes()), settings, ready_made=READY_MADE)
 
 
 def _then(right: Function, change: Function, tensor: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ def _scattered(case: tuple) -> Exercise:
             yield words, lambda w, steps=steps: reference.scatter_windows(w, shape, steps)
 
     settings = f"shape {shape}, stride {stride}"
-    return Exercise({"windows": windows}, right, list(mistakes()), settings, READY_MADE)
+    return Exercise({"windows": windows}, right, list(mistakes()), settings, ready_made=READY_MADE)
 
 
 def _assigned(shape: tuple, stride: Pair, by_place: bool, windows: Tensor) -> Tensor:
