@@ -5,7 +5,7 @@
 `graded` say how much of an answer is right.
 """
 
-from helpers.checks import hw7, numpy_lenet, sgd_variants
+from helpers.checks import custom_lenet5, hw7, numpy_lenet, sgd_variants
 from helpers.checks.comparisons import close, equal, shape, true
 from helpers.checks.errors import CheckError, NotWrittenYet
 from helpers.checks.parts import Check, Score, graded, score
@@ -16,6 +16,7 @@ __all__ = [
     "NotWrittenYet",
     "Score",
     "close",
+    "custom_lenet5",
     "equal",
     "graded",
     "hw7",

@@ -1,0 +1,302 @@
+"""How the checks of this chapter call an answer, and hold it against the reference."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from helpers.checks.answers import Causes, attempt
+from helpers.checks.custom_lenet5.reference import standing_in
+from helpers.checks.diagnosis import Mistake, as_array, expect, same
+from helpers.checks.errors import CheckError, NotWrittenYet
+
+Function = Callable[..., Tensor]  # of the tensors of an exercise, by name
+Shapes = Mapping[str, tuple[int, ...]]
+
+CUT = "the gradient is cut off: .detach(), .data, .item(), torch.tensor(…) or torch.no_grad()"
+CAUSES: Causes = (
+    (r"leaf Variable that requires grad.*in-place", "an argument is changed in place"),
+    (
+        r"modified by an inplace operation",
+        "a tensor that the gradient needs is changed in place afterwards",
+    ),
+    (
+        r"missing the required .forward. function",
+        "the layer has no method forward(self, X); mind the name and the indentation",
+    ),
+    (
+        r"has no attribute '\w+'",
+        "a name is used that was never set: mind its spelling, and that super().__init__() and "
+        "self.… = … stand in __init__",
+    ),
+    (
+        r"shapes cannot be multiplied|must match the size|einsum|shape '.*' is invalid|"
+        r"size mismatch|non-singleton dimension|doesn't match the broadcast",
+        "two tensors that belong together differ in shape; where one has an axis less, as a bias "
+        "has, [:, None, None] puts it there",
+    ),
+    (
+        r"'NoneType'|NoneType: None|got NoneType",
+        "something is None that is used nevertheless, such as the bias with bias=False",
+    ),
+)
+# Parts of the names of what PyTorch has ready-made: a convolution, and any pooling.
+READY_MADE = "conv|pool"
+# Of the largest expected value. Double precision tells a small mistake from rounding.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """Return random numbers of both signs in double precision."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class _OwnWork(TorchFunctionMode):
+    """Refuses PyTorch's functions in whose name, with its module, `ready_made` is found."""
+
+    def __init__(self, name: str, ready_made: str):
+        super().__init__()
+        self.name, self.ready_made = name, ready_made
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        function = f"{getattr(func, '__module__', '')}.{getattr(func, '__name__', '')}"
+        if re.search(self.ready_made, function):
+            raise CheckError(
+                f"{self.name} uses PyTorch's own {func.__name__}",
+                "the exercise is to write this yourself",
+            )
+        return func(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """The tensors that an answer is given, what the reference makes of them, and known mistakes.
+
+    `right` and the mistakes are functions of the tensors by name, None where there is no bias.
+    `settings` says what else the answer is given, in words.
+    """
+
+    inputs: Mapping[str, Tensor | None]
+    right: Function
+    mistakes: Iterable[tuple[str, Function]] = ()
+    settings: str = ""
+    ready_made: str = READY_MADE
+    tolerances: Mapping[torch.dtype, float] = field(default_factory=TOLERANCE.copy)
+
+    def __str__(self) -> str:
+        given = [t for t in self.inputs.values() if t is not None]
+        words = [
+            f"no {name}" if t is None else f"{name} {list(t.shape)}"
+            for name, t in self.inputs.items()
+        ]
+        return ", ".join([*words, *filter(None, [self.settings]), str(given[0].dtype)[6:]])
+
+    def judge(
+        self,
+        name: str,
+        answer: Callable,
+        action: Function,
+        *,
+        gradients: bool = False,
+        kept: bool = False,
+    ) -> Tensor:
+        """Compare what `action` makes of copies of the inputs with the reference; return it.
+
+        `action` calls `answer`. With `gradients`, those with respect to all inputs are compared
+        too; with `kept`, number type and unchanged inputs are.
+        """
+        wanted = self._results(self.right, gradients)
+        copies = self._copies(gradients)
+        with standing_in(answer, name), _OwnWork(name, self.ready_made):
+            Y = attempt(name, lambda: action(**copies), causes=CAUSES)
+            self._compare(name, Y, wanted, "", False)
+            if gradients:
+                found = attempt(name, lambda: _gradients(name, Y, copies), causes=CAUSES)
+        for which in found if gradients else ():
+            self._compare(name, found[which], wanted, which, True)
+        if kept:
+            self._require_kept(name, Y, copies)
+        return Y
+
+    def in_single_precision(self) -> "Exercise":
+        """Return the same exercise in float32."""
+        inputs = {
+            name: t.float() if t is not None and t.is_floating_point() else t
+            for name, t in self.inputs.items()
+        }
+        return replace(self, inputs=inputs)
+
+    def _compare(
+        self, name: str, got: object, wanted: dict[str, Tensor], which: str, gradients: bool
+    ) -> None:
+        if not isinstance(got, Tensor):
+            raise CheckError(f"{name} should return a tensor, not {got!r:.60}")
+        what = f"{name}, gradient with respect to {which}" if which else name
+        tolerance = self.tolerances.get(wanted[which].dtype, 1e-9)
+        actual, right = as_array(what, got), as_array(what, wanted[which])
+        if tolerance < 1e-6 and not same(actual, right, tolerance) and same(actual, right, 2e-6):
+            raise CheckError(
+                f"{what}: right to about 7 digits only, where 16 are possible\n  given: {self}",
+                "something inside is float32 although the arguments are float64: X.new_zeros(…) "
+                "and X.dtype keep the number type",
+            )
+        mistakes = self._wrong(which, gradients)
+        expect(what, str(self), actual, right, mistakes, batch_size=0, tolerance=tolerance)
+
+    def _wrong(self, which: str, gradients: bool) -> Iterator[Mistake]:
+        for words, function in self.mistakes:
+            try:
+                value = self._results(function, gradients)[which]
+            except (RuntimeError, ValueError, IndexError):  # it has no meaning for these shapes
+                continue
+            yield words, value
+
+    def _results(self, function: Function, gradients: bool) -> dict[str, Tensor]:
+        copies = self._copies(gradients)
+        Y = function(**copies)
+        return {"": Y} | (_gradients("", Y, copies) if gradients else {})
+
+    def _copies(self, gradients: bool) -> dict[str, Tensor | None]:
+        return {
+            name: t if t is None else t.clone().requires_grad_(gradients and t.is_floating_point())
+            for name, t in self.inputs.items()
+        }
+
+    def _require_kept(self, name: str, Y: Tensor, copies: dict[str, Tensor | None]) -> None:
+        for which, before in self.inputs.items():
+            if before is not None and not torch.equal(before, copies[which]):
+                raise CheckError(
+                    f"{name} changes {which}, which belongs to its caller\n  given: {self}",
+                    "an operation in place (+=, …_(), [...] =) works on the caller's tensor",
+                )
+        dtype = next(t.dtype for t in self.inputs.values() if t is not None)
+        if Y.dtype != dtype and dtype.is_floating_point:
+            raise CheckError(
+                f"{name} turns {dtype} into {Y.dtype}\n  given: {self}",
+                "X.new_zeros(…) and dtype=X.dtype keep the number type",
+            )
+
+
+def _gradients(name: str, Y: Tensor, inputs: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+    """Return the gradients of a random combination of the outputs, by the names of the inputs."""
+    leaves = {which: t for which, t in inputs.items() if t is not None and t.requires_grad}
+    if not Y.requires_grad:
+        raise CheckError(f"{name}: the output knows no gradient", CUT)
+    weights = normal(*Y.shape, seed=99).to(Y.dtype)
+    found = torch.autograd.grad(Y, list(leaves.values()), weights, allow_unused=True)
+    for which, gradient in zip(leaves, found, strict=True):
+        if gradient is None and name:
+            raise CheckError(f"{name}: no gradient reaches {which}", CUT)
+    return {
+        which: torch.zeros_like(leaf) if gradient is None else gradient
+        for (which, leaf), gradient in zip(leaves.items(), found, strict=True)
+    }
+
+
+def expect_errors(name: str, answer: Callable, cases: Mapping[str, Callable[[], object]]) -> None:
+    """Raise `CheckError` unless each of the actions, by what is given to it, raises ValueError."""
+    for given, action in cases.items():
+        try:
+            with standing_in(answer, name):
+                result = attempt(name, action, causes=CAUSES)
+        except NotWrittenYet:
+            raise
+        except CheckError as failure:
+            error = failure.__cause__
+            if isinstance(error, ValueError):
+                continue
+            if error is not None:
+                raise CheckError(
+                    f"{name}: {given} ends in {type(error).__name__}, and should in ValueError",
+                    "look at the settings and shapes first, and raise ValueError with a sentence",
+                ) from error
+            result = None
+        shown = f"[{', '.join(map(str, result.shape))}]" if isinstance(result, Tensor) else result
+        raise CheckError(
+            f"{name} accepts {given} and returns {shown!s:.60}",
+            "raise ValueError(…) where the window or the settings are impossible",
+        )
+
+
+def build(name: str, layer: type, *settings: object, has: Shapes, **named: object) -> nn.Module:
+    """Return `layer(*settings, **named)`, or raise `CheckError` if its parameters are not `has`."""
+    if not isinstance(layer, type):
+        raise CheckError(f"{name} should be a class, not {layer!r:.60}")
+    words = [*map(_shown, settings), *(f"{key}={_shown(value)}" for key, value in named.items())]
+    what = f"{name}({', '.join(words)})"
+    with standing_in(layer, name):
+        module = attempt(what, lambda: layer(*settings, **named), causes=CAUSES)
+    if not isinstance(module, nn.Module):
+        raise CheckError(f"{name} is not a layer", f"begin with class {name}(nn.Module):")
+    got = {key: tuple(value.shape) for key, value in module.named_parameters()}
+    if got != dict(has):
+        raise CheckError(
+            f"{what} has the wrong trainable parameters\n  expected: {_listed(has)}\n"
+            f"  got: {_listed(got)}",
+            _explain_parameters(module, got, has),
+        )
+    return module
+
+
+def expect_drawn(name: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """Return a layer that `make` builds once its parameters turn out to be drawn at random."""
+    layer, again, other = (_seeded(make, seed) for seed in (0, 0, 1))
+    for key, value in layer.named_parameters():
+        same_seed, other_seed = again.get_parameter(key), other.get_parameter(key)
+        if not value.isfinite().all():
+            raise CheckError(
+                f"{name}: {key} holds {value.flatten()[0]:g} at first",
+                "torch.empty(…) is whatever was in memory: fill it with random numbers",
+            )
+        if key == "weight" and torch.equal(value, other_seed):
+            raise CheckError(
+                f"{name}: weight is the same for two seeds, {value.flatten()[0]:g}, …",
+                "all kernels would learn the same; draw them at random",
+            )
+        if key == "weight" and (value.min() >= 0 or value.max() <= 0):
+            raise CheckError(
+                f"{name}: all weights have the same sign",
+                "torch.rand(…) draws from 0 to 1; the weights should be spread around 0",
+            )
+        if not torch.equal(value, same_seed):
+            raise CheckError(
+                f"{name}: {key} differs although the seed is the same",
+                "draw from torch's generator, or results cannot be repeated",
+            )
+    return layer
+
+
+def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build with a seed; memory that is never filled in is NaN."""
+    torch.default_generator.manual_seed(seed)
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("warn")  # which fills new memory with NaN
+    try:
+        return make()
+    finally:
+        torch.set_deterministic_debug_mode(before)
+
+
+def _explain_parameters(module: nn.Module, got: Shapes, has: Shapes) -> str:
+    for key in has:
+        if key not in got and isinstance(getattr(module, key, None), Tensor):
+            return f"{key} is a plain tensor or a buffer; only an nn.Parameter is trained"
+    missing, surplus = sorted(has.keys() - got.keys()), sorted(got.keys() - has.keys())
+    if surplus and all(isinstance(getattr(module, key, None), Tensor) for key in surplus):
+        return f"{', '.join(surplus)} should not be trained: no nn.Parameter"
+    if missing:
+        return f"{', '.join(missing)} is missing: self.{missing[0]} = nn.Parameter(…)"
+    key = next((key for key in has if got.get(key) != has[key]), "")
+    turned = key and tuple(sorted(got[key])) == tuple(sorted(has[key]))
+    return f"the axes of {key} are in the wrong order" if turned else ""
+
+
+def _listed(shapes: Shapes) -> str:
+    return ", ".join(f"{key} {list(shape)}" for key, shape in shapes.items()) or "none"
+
+
+def _shown(value: object) -> str:
+    return f"[{', '.join(map(str, value.shape))}]" if isinstance(value, Tensor) else repr(value)
