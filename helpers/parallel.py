@@ -44,14 +44,14 @@ def results(
     process itself, with the threads that it has. What an interrupted run had finished is taken
     over from `folder`. Any other exception of a job is raised, and the rest is given up.
     """
-    progress = JointProgress(what, len(jobs), unit="done")
     found = [Finished(folder, job.name, job.decides) for job in jobs]
     outcomes = [saved.load() for saved in found]
     missing = [i for i, outcome in enumerate(outcomes) if outcome is None]
     taken_over = len(jobs) - len(missing)
     if taken_over:
         print(f"{what}: {taken_over} taken over from {folder}; delete it to start afresh.")
-        progress.piece().update(taken_over)
+    # One alone can show how far it has come.
+    progress = JointProgress(what, len(missing), unit="done") if len(missing) > 1 else None
     computed = _computed([jobs[i].compute for i in missing], min(workers, len(missing)))
     for i, outcome in zip(missing, computed, strict=True):
         if not isinstance(outcome, Exception):
@@ -59,7 +59,8 @@ def results(
         elif not isinstance(outcome, expected):
             raise outcome
         outcomes[i] = outcome
-        progress.piece().update(1)
+        if progress is not None:
+            progress.piece().update(1)
     return outcomes
 
 

@@ -12,10 +12,11 @@ import torch
 from cells import ROOT, execute
 from torch.nn import functional as F
 
-from helpers import checkpoints, checks, convnet, figures, numpy_layers
+from helpers import checkpoints, checks, convnet, figures, numpy_layers, parallel
 from helpers import numpy_layers as nl
 from helpers.checks import CheckError
 from helpers.parameters import ParameterError
+from helpers.progress import Progress
 
 ANSWERS = {
     "toy_answers": "toy-answers",
@@ -39,6 +40,7 @@ CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 SMALL = {
     **{"full_iterations": 6, "subset_iterations": 4, "selection_iterations": 3, "num_seeds": 2},
     **{"learning_rates": [0.02], "decays": [0.0], "shifts": [0, 1], "dataset": "stand-in"},
+    "workers": 1,
 }
 
 
@@ -343,21 +345,18 @@ def prepared(*cells, **changes):
     return execute("numpy_lenet", *TRAINING, *cells, **SMALL | changes)
 
 
-class Silent:
-    def update(self, done, note=""):
-        """Say nothing."""
-
-
 def fitted(names, number=0, together=False, **changes):
     settings = {"epsilon": 0.01, "gamma": 1e-4, "power": 0.75, "mu": 0.9, "decay": 5e-4, "shift": 0}
     train_set, test_set = (names["xtrain"], names["ytrain"]), (names["xtest"], names["ytest"])
-    return names["fit"](
-        settings | changes, 6, train_set, test_set, number, Silent(), together=together, tests=3
+    progress = Progress("a run", 6) if together else None
+    one = names["job"](
+        settings | changes, 6, train_set, test_set, number, tests=3, progress=progress
     )
+    return one.compute()
 
 
 def test_trainings_repeat_themselves_and_workers_change_only_the_rounding():
-    names = prepared()
+    names = prepared(workers=2)
     alone, again = fitted(names), fitted(names)
     assert alone["costs"] == again["costs"] and alone["tested"] == again["tested"]
     assert [tested["step"] for tested in alone["tested"]] == [2, 4, 6]
@@ -397,14 +396,15 @@ def test_settings_are_chosen_on_training_images_alone():
     names = prepared()
     seen = []
 
-    def fit(settings, max_iter, train_set, test_set, number, progress, **rest):
+    def job(settings, max_iter, train_set, test_set, number):
         seen.append((settings, train_set, test_set, number))
         cost = np.inf if settings["epsilon"] == 0.04 else abs(settings["epsilon"] - 0.021) + number
-        return {"tested": [{"cost": cost, "accuracy": 0.0}]}
+        result = {"tested": [{"cost": cost, "accuracy": 0.0}]}
+        return parallel.Job("a trial", {"settings": settings, "seed": number}, lambda: result)
 
     cells = ("choice",)
     rates = {"learning_rates": [0.01, 0.02, 0.04], "decays": [0.0, 0.1]}
-    names = execute("numpy_lenet", *cells, **names | rates | {"fit": fit})
+    names = execute("numpy_lenet", *cells, **names | rates | {"job": job})
     assert names["best"]["epsilon"] == 0.02
     assert {number for *_, number in seen} == {0, 1}
     count = len(names["ytrain"])
@@ -431,18 +431,26 @@ def test_results_are_means_over_seeds_and_say_each():
 
 def test_a_training_that_an_interrupted_run_had_finished_is_taken_over(capsys):
     names = prepared()
-    first = fitted(names)
-    for held in list(checkpoints._held.values()):  # as when the process ends
-        checkpoints._give_up(held._lock)
-    checkpoints._held.clear()
-    second = fitted(names)
-    assert capsys.readouterr().out.count("taken over whole from") == 1
+    sets = (names["xtrain"], names["ytrain"]), (names["xtest"], names["ytest"])
+
+    def trained():
+        return names["side_by_side"]("a run", [names["job"](names["classic"], 6, *sets, 0)])[0]
+
+    def end_process():
+        for held in list(checkpoints._held.values()):
+            checkpoints._give_up(held._lock)
+        checkpoints._held.clear()
+
+    names |= execute("numpy_lenet", "choice", **names)
+    capsys.readouterr()
+    first = trained()
+    end_process()
+    second = trained()
+    assert capsys.readouterr().out.count("1 taken over from") == 1
     assert second["costs"] == first["costs"] and second["seconds"] == first["seconds"]
     np.testing.assert_array_equal(second["params"][2]["w"], first["params"][2]["w"])
+    end_process()
     # With another pooling it is trained again.
-    for held in list(checkpoints._held.values()):
-        checkpoints._give_up(held._lock)
-    checkpoints._held.clear()
     names["functions"]["RELU"] = (lambda input, layer: {**input, "diff": None}, None)
     with pytest.raises(TypeError):
-        fitted(names)
+        trained()
