@@ -7,13 +7,13 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 
 from helpers.checks.custom_lenet5 import reference
 from helpers.checks.custom_lenet5.judging import (
     Exercise,
     Function,
     build,
+    called,
     expect_drawn,
     expect_errors,
     normal,
@@ -215,11 +215,7 @@ def _as_layer(answer: type, geometry: Geometry, exercise: Exercise) -> Function:
         has=shapes,
     )
 
-    def action(X: Tensor, **parameters: Tensor | None) -> Tensor:
-        given = {key: parameters[key] for key in shapes}
-        return functional_call(layer, given, (X,))
-
-    return action
+    return partial(called, layer)
 
 
 def _parameters(exercise: Exercise) -> list[str]:
@@ -336,11 +332,7 @@ def _(answer: type) -> None:
         exercise = case.exercise(symmetric=True)
         shapes = {"weight": (2, 3, 3, 3), "bias": (2,)}
         layer = build("Convolution2d", answer, 3, 2, 3, **settings, has=shapes)
-        exercise.judge("Convolution2d", answer, partial(_call, layer))
-
-
-def _call(layer, X: Tensor, **parameters: Tensor) -> Tensor:
-    return functional_call(layer, parameters, (X,))
+        exercise.judge("Convolution2d", answer, partial(called, layer))
 
 
 @Convolution2d.part("weight and bias, drawn at random and used")
@@ -349,19 +341,20 @@ def _(answer: type) -> None:
     layer = expect_drawn(
         "Convolution2d", lambda: build("Convolution2d", answer, 3, 4, (2, 5), has=shapes)
     )
-    X = normal(2, 3, 6, 7)
+    layer, X = layer.double(), normal(2, 3, 6, 7)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
     exercise = Exercise(
         {"X": X},
-        lambda X: reference.convolve(X, layer.weight.double(), layer.bias.double()),
-        [("the kernels and biases of a layer are not those that it has as attributes", layer)],
+        lambda X: reference.convolve(X, weight, bias),
+        [
+            (words, lambda X, f=f: f(X, weight, bias))
+            for words, f in _wrong_sums(reference.convolve)
+        ],
     )
-    double = layer.double()
-    exercise.judge("Convolution2d", answer, lambda X: double(X), gradients=True)
-    without = build(
-        "Convolution2d", answer, 3, 4, (2, 5), bias=False, has={"weight": (4, 3, 2, 5)}
-    ).double()
-    bare = Exercise({"X": X}, lambda X: reference.convolve(X, without.weight))
-    bare.judge("Convolution2d with bias=False", answer, lambda X: without(X))
+    exercise.judge("Convolution2d", answer, layer, gradients=True)
+    bare = build("Convolution2d", answer, 3, 4, (2, 5), bias=False, has={"weight": (4, 3, 2, 5)})
+    if getattr(bare, "bias", None) is not None:
+        raise CheckError("Convolution2d(…, bias=False) has a bias", "self.bias should be None then")
 
 
 @Convolution2d.part("ValueError for impossible settings and inputs")
@@ -466,7 +459,7 @@ def _judge_partial(answer: type, table: Tensor, exercise: Exercise, **options: b
     shapes = {key: tuple(exercise.inputs[key].shape) for key in ("weight", "bias")}
     k = shapes["weight"][1]
     layer = build("PartialConvolution2d", answer, table.clone(), k, has=shapes)
-    exercise.judge("PartialConvolution2d", answer, partial(_call, layer), **options)
+    exercise.judge("PartialConvolution2d", answer, partial(called, layer), **options)
 
 
 def _partial_part(answer: type, *, table: Tensor) -> None:

@@ -1,9 +1,10 @@
 """The checks of `prepare` and of `output_size`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,7 +13,7 @@ from helpers.checks.answers import attempt
 from helpers.checks.custom_lenet5 import reference
 from helpers.checks.custom_lenet5.judging import Exercise, Function, expect_errors
 from helpers.checks.custom_lenet5.reference import BACKGROUND, INK, standing_in
-from helpers.checks.diagnosis import expect
+from helpers.checks.diagnosis import expect, recognise
 from helpers.checks.errors import CheckError
 from helpers.checks.parts import Check
 
@@ -35,6 +36,8 @@ _SCALES: dict[str, Function] = {
     "the images are not scaled": lambda X: X.float(),
     "the grey values are divided by 256, not by 255": partial(_scaled, top=256),
     "255 becomes 1.075: from -0.1 to 1.175 it is 1.275": partial(_scaled, high=1.075),
+    "255 becomes 0.9: from -0.1 to 1.175 it is 1.275": partial(_scaled, high=0.9),
+    "0.1 is added, and should be subtracted": partial(_scaled, low=0.1, high=1.375),
     "255 becomes 1.275: the offset of -0.1 is missing": partial(_scaled, low=0.0, high=1.275),
     "the background becomes 0, not -0.1": partial(_scaled, low=0.0),
     "the background becomes +0.1, not -0.1": partial(_scaled, low=0.1),
@@ -77,46 +80,38 @@ def _bytes(batch: int) -> Tensor:
     return images.to(torch.uint8)
 
 
-def _judge_images(
-    answer: Callable, look: Function, mistakes: Mapping[str, Function], **options: bool
-) -> None:
-    """Compare what `look` leaves of the prepared images."""
+def _judge_images(answer: Callable, look: Function, *, kept: bool = False) -> None:
+    """Compare what `look` leaves of the prepared images; with `kept`, the number type too."""
 
     def seen(images: Tensor) -> object:
         prepared = answer(images)
-        return look(prepared) if isinstance(prepared, Tensor) else prepared
+        if not isinstance(prepared, Tensor):
+            return prepared
+        if kept and prepared.dtype != torch.float32:
+            raise CheckError(f"prepare returns {prepared.dtype}", "the layers compute in float32")
+        return look(prepared.float())
 
+    mistakes = [(words, lambda X, f=f: look(_framed(f(X)))) for words, f in _SCALES.items()]
+    mistakes += [(words, lambda X, f=f: look(f(_scaled(X)))) for words, f in _FRAMES.items()]
     for batch in (3, 1):
-        exercise = Exercise(
-            {"images": _bytes(batch)},
-            lambda images: look(reference.prepare(images)),
-            [(words, partial(_then, look, wrong)) for words, wrong in mistakes.items()],
-        )
-        got = exercise.judge("prepare", answer, seen, **options)
-        if options and got.dtype != torch.float32:
-            raise CheckError(
-                f"prepare returns {got.dtype}", "the layers compute in float32: .float()"
-            )
-
-
-def _then(look: Function, wrong: Function, images: Tensor) -> Tensor:
-    return look(wrong(images))
+        right = lambda images: look(reference.prepare(images))  # noqa: E731
+        exercise = Exercise({"images": _bytes(batch)}, right, mistakes)
+        exercise.judge("prepare", answer, seen, kept=kept)
 
 
 @prepare.part("the grey values")
 def _(answer: Callable) -> None:
-    _judge_images(answer, _inside, _SCALES)
+    _judge_images(answer, _inside)
 
 
 @prepare.part("the frame of background")
 def _(answer: Callable) -> None:
-    _judge_images(answer, _frame, {k: partial(_then, f, _scaled) for k, f in _FRAMES.items()})
+    _judge_images(answer, _frame)
 
 
 @prepare.part("float32; the images stay as they are")
 def _(answer: Callable) -> None:
-    # Which pixels are darker than others survives any scale.
-    _judge_images(answer, lambda X: _inside(X) - _inside(X).mean(), {}, kept=True)
+    _judge_images(answer, lambda X: torch.corrcoef(_inside(X).flatten(1)).flatten(), kept=True)
 
 
 # --- output_size
@@ -136,7 +131,6 @@ _FORMULAS: dict[str, Callable[[int, int, int, int], float]] = {
     ),
     "+ 1 belongs behind the division by the stride": lambda n, k, s, p: (n + 2 * p - k + 1) // s,
     "rounded to the nearest; round down": lambda n, k, s, p: round((n + 2 * p - k) / s) + 1,
-    "it is not a whole number: // in place of /": lambda n, k, s, p: (n + 2 * p - k) / s + 1,
     "the kernel is not subtracted": lambda n, k, s, p: (n + 2 * p) // s,
     "the padding is subtracted": lambda n, k, s, p: (n - 2 * p - k) // s + 1,
     "the padding makes up for the kernel, as with padding='same'": lambda n, k, s, p: -(-n // s),
@@ -144,24 +138,25 @@ _FORMULAS: dict[str, Callable[[int, int, int, int], float]] = {
 
 
 def _expect_sizes(answer: Callable, *, stride: bool, padding: bool) -> None:
-    for n, k, s, p in _SIZES:
-        if (s > 1) != stride or (p > 0) != padding:
-            continue
+    """Compare the sizes for all settings in which stride and padding are given, or are not."""
+    cases = [case for case in _SIZES if (case[2] > 1) == stride and (case[3] > 0) == padding]
+    texts, got = [], []
+    for n, k, s, p in cases:
         settings = ({"stride": s} if stride else {}) | ({"padding": p} if padding else {})
-        given = ", ".join(
-            [f"size {n}, kernel_size {k}", *(f"{name} {value}" for name, value in settings.items())]
-        )
+        words = (f"{name} {value}" for name, value in settings.items())
+        texts.append(", ".join([f"size {n}, kernel_size {k}", *words]))
+        action = partial(answer, n, k, **settings)
+        what = f"output_size, given {texts[-1]},"
         with standing_in(answer, "output_size"):
-            got = attempt(
-                f"output_size, given {given},", partial(answer, n, k, **settings), _explain_raise
-            )
-        right = reference.output_size(n, k, s, p)
-        wrong = [(words, formula(n, k, s, p)) for words, formula in _FORMULAS.items()]
-        expect("output_size", given, got, right, wrong)
-        if not isinstance(got, int) or isinstance(got, bool):
-            raise CheckError(
-                f"output_size returns {got!r:.40}, which is no int", "// divides whole numbers"
-            )
+            got.append(attempt(what, action, _explain_raise))
+        if not isinstance(got[-1], int) or isinstance(got[-1], bool):
+            raise CheckError(f"{what} returns {got[-1]!r:.40}, which is no int", "use //, not /")
+    sizes = np.array(got, dtype=float)
+    wrong = [(words, [formula(*case) for case in cases]) for words, formula in _FORMULAS.items()]
+    for text, value, case in zip(texts, got, cases, strict=True):
+        right = reference.output_size(*case)
+        hint = "" if value == right else recognise(sizes, wrong)
+        expect("output_size", text, value, right, [(hint, value)] if hint else [])
 
 
 def _explain_raise() -> str:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from helpers.checks.answers import Causes, attempt
@@ -13,7 +15,7 @@ from helpers.checks.custom_lenet5.reference import standing_in
 from helpers.checks.diagnosis import Mistake, as_array, expect, same
 from helpers.checks.errors import CheckError, NotWrittenYet
 
-Function = Callable[..., Tensor]  # of the tensors of an exercise, by name
+Function = Callable[..., Tensor]  # of the tensors of an exercise, in their order
 Shapes = Mapping[str, tuple[int, ...]]
 
 CUT = "the gradient is cut off: .detach(), .data, .item(), torch.tensor(…) or torch.no_grad()"
@@ -28,16 +30,17 @@ CAUSES: Causes = (
         "the layer has no method forward(self, X); mind the name and the indentation",
     ),
     (
-        r"has no attribute '\w+'",
+        r"'(?!Tensor|NoneType)[A-Z]\w*' object has no attribute|before Module.__init__",
         "a name is used that was never set: mind its spelling, and that super().__init__() and "
         "self.… = … stand in __init__",
     ),
     (
         r"shapes cannot be multiplied|must match the size|einsum|shape '.*' is invalid|"
         r"size mismatch|non-singleton dimension|doesn't match the broadcast",
-        "two tensors that belong together differ in shape; where one has an axis less, as a bias "
-        "has, [:, None, None] puts it there",
+        "two tensors that belong together differ in shape: perhaps a vertical number is used for a "
+        "horizontal one, or axes of length 1 are missing, bias[:, None, None]",
     ),
+    (r"setStorage", "these steps lead out of the image: each belongs to an axis of the result"),
     (
         r"'NoneType'|NoneType: None|got NoneType",
         "something is None that is used nevertheless, such as the bias with bias=False",
@@ -54,10 +57,10 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-class _OwnWork(TorchFunctionMode):
+class OwnWork(TorchFunctionMode):
     """Refuses PyTorch's functions in whose name, with its module, `ready_made` is found."""
 
-    def __init__(self, name: str, ready_made: str):
+    def __init__(self, name: str, ready_made: str = READY_MADE):
         super().__init__()
         self.name, self.ready_made = name, ready_made
 
@@ -75,7 +78,7 @@ class _OwnWork(TorchFunctionMode):
 class Exercise:
     """The tensors that an answer is given, what the reference makes of them, and known mistakes.
 
-    `right` and the mistakes are functions of the tensors by name, None where there is no bias.
+    `right` and the mistakes are functions of these tensors, None where there is no bias.
     `settings` says what else the answer is given, in words.
     """
 
@@ -110,13 +113,13 @@ class Exercise:
         """
         wanted = self._results(self.right, gradients)
         copies = self._copies(gradients)
-        with standing_in(answer, name), _OwnWork(name, self.ready_made):
-            Y = attempt(name, lambda: action(**copies), causes=CAUSES)
-            self._compare(name, Y, wanted, "", False)
+        with standing_in(answer, name), OwnWork(name, self.ready_made):
+            Y = attempt(name, lambda: action(*copies.values()), causes=CAUSES)
+            self._compare(name, Y, wanted, "")
             if gradients:
                 found = attempt(name, lambda: _gradients(name, Y, copies), causes=CAUSES)
         for which in found if gradients else ():
-            self._compare(name, found[which], wanted, which, True)
+            self._compare(name, found[which], wanted, which)
         if kept:
             self._require_kept(name, Y, copies)
         return Y
@@ -129,9 +132,7 @@ class Exercise:
         }
         return replace(self, inputs=inputs)
 
-    def _compare(
-        self, name: str, got: object, wanted: dict[str, Tensor], which: str, gradients: bool
-    ) -> None:
+    def _compare(self, name: str, got: object, wanted: dict[str, Tensor], which: str) -> None:
         if not isinstance(got, Tensor):
             raise CheckError(f"{name} should return a tensor, not {got!r:.60}")
         what = f"{name}, gradient with respect to {which}" if which else name
@@ -143,20 +144,28 @@ class Exercise:
                 "something inside is float32 although the arguments are float64: X.new_zeros(…) "
                 "and X.dtype keep the number type",
             )
-        mistakes = self._wrong(which, gradients)
-        expect(what, str(self), actual, right, mistakes, batch_size=0, tolerance=tolerance)
+        try:
+            with np.errstate(invalid="ignore"):  # a mistake may overflow
+                expect(what, str(self), actual, right, self._wrong(which), tolerance=tolerance)
+        except CheckError as failure:
+            if failure.hint or not which:
+                raise
+            raise CheckError(str(failure), f"in a part, {CUT}") from None
 
-    def _wrong(self, which: str, gradients: bool) -> Iterator[Mistake]:
+    def _wrong(self, which: str) -> Iterator[Mistake]:
+        """Yield what the mistakes give, of a gradient those alone that leave the values right."""
+        right = as_array("", self._results(self.right, False)[""])
         for words, function in self.mistakes:
             try:
-                value = self._results(function, gradients)[which]
+                found = self._results(function, bool(which))
             except (RuntimeError, ValueError, IndexError):  # it has no meaning for these shapes
                 continue
-            yield words, value
+            if not which or same(as_array("", found[""]), right, 1e-9):
+                yield words, found[which]
 
     def _results(self, function: Function, gradients: bool) -> dict[str, Tensor]:
         copies = self._copies(gradients)
-        Y = function(**copies)
+        Y = function(*copies.values())
         return {"": Y} | (_gradients("", Y, copies) if gradients else {})
 
     def _copies(self, gradients: bool) -> dict[str, Tensor | None]:
@@ -211,7 +220,7 @@ def expect_errors(name: str, answer: Callable, cases: Mapping[str, Callable[[], 
             if error is not None:
                 raise CheckError(
                     f"{name}: {given} ends in {type(error).__name__}, and should in ValueError",
-                    "look at the settings and shapes first, and raise ValueError with a sentence",
+                    failure.hint or "look at settings and shapes first, and raise ValueError(…)",
                 ) from error
             result = None
         shown = f"[{', '.join(map(str, result.shape))}]" if isinstance(result, Tensor) else result
@@ -224,14 +233,14 @@ def expect_errors(name: str, answer: Callable, cases: Mapping[str, Callable[[], 
 def build(name: str, layer: type, *settings: object, has: Shapes, **named: object) -> nn.Module:
     """Return `layer(*settings, **named)`, or raise `CheckError` if its parameters are not `has`."""
     if not isinstance(layer, type):
-        raise CheckError(f"{name} should be a class, not {layer!r:.60}")
+        raise CheckError(f"{name} should be a class, not a {type(layer).__name__}")
     words = [*map(_shown, settings), *(f"{key}={_shown(value)}" for key, value in named.items())]
     what = f"{name}({', '.join(words)})"
     with standing_in(layer, name):
         module = attempt(what, lambda: layer(*settings, **named), causes=CAUSES)
     if not isinstance(module, nn.Module):
         raise CheckError(f"{name} is not a layer", f"begin with class {name}(nn.Module):")
-    got = {key: tuple(value.shape) for key, value in module.named_parameters()}
+    got = {k: tuple(p.shape) for k, p in module.named_parameters() if p.requires_grad}
     if got != dict(has):
         raise CheckError(
             f"{what} has the wrong trainable parameters\n  expected: {_listed(has)}\n"
@@ -239,6 +248,12 @@ def build(name: str, layer: type, *settings: object, has: Shapes, **named: objec
             _explain_parameters(module, got, has),
         )
     return module
+
+
+def called(layer: nn.Module, X: Tensor, *parameters: Tensor | None) -> Tensor:
+    """Return what a layer makes of `X` with other parameters, those in the order of its own."""
+    own = [name for name, _ in layer.named_parameters()]
+    return functional_call(layer, dict(zip(own, parameters, strict=False)), (X,))
 
 
 def expect_drawn(name: str, make: Callable[[], nn.Module]) -> nn.Module:
@@ -283,7 +298,7 @@ def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 def _explain_parameters(module: nn.Module, got: Shapes, has: Shapes) -> str:
     for key in has:
         if key not in got and isinstance(getattr(module, key, None), Tensor):
-            return f"{key} is a plain tensor or a buffer; only an nn.Parameter is trained"
+            return f"{key} is not trained: that takes an nn.Parameter that requires its gradient"
     missing, surplus = sorted(has.keys() - got.keys()), sorted(got.keys() - has.keys())
     if surplus and all(isinstance(getattr(module, key, None), Tensor) for key in surplus):
         return f"{', '.join(surplus)} should not be trained: no nn.Parameter"

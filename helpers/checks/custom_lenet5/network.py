@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from helpers.checks.answers import attempt
 from helpers.checks.custom_lenet5 import reference
-from helpers.checks.custom_lenet5.judging import CAUSES, normal
+from helpers.checks.custom_lenet5.judging import CAUSES, OwnWork, normal
 from helpers.checks.custom_lenet5.reference import standing_in
 from helpers.checks.diagnosis import Mistake, expect
 from helpers.checks.errors import CheckError
@@ -81,6 +81,8 @@ def _(answer: Callable) -> None:
     model = _build(answer)
     if not model.training:
         raise CheckError("lenet5 returns a network in evaluation mode", "remove .eval()")
+    if {p.dtype for p in model.parameters()} != {torch.float32}:
+        raise CheckError("lenet5 should have parameters in float32, as `prepare` gives images")
     for name, (shapes, _) in LAYERS.items():
         layer = getattr(model, name)
         got = {key: tuple(p.shape) for key, p in layer.named_parameters() if p.requires_grad}
@@ -108,7 +110,9 @@ def _explain_count(name: str, count: int) -> str:
         ("C1", 150): "bias=False leaves the biases out",
         ("F6", 10080): "bias=False leaves the biases out",
     }
-    return known.get((name, count), "")
+    right = sum(map(math.prod, LAYERS[name][0].values()))
+    wrapped = "the layer itself should stand here, not inside another one"
+    return known.get((name, count), wrapped if count == right else "")
 
 
 # --- values
@@ -179,7 +183,7 @@ def _expect_values(answer: Callable, *, names: tuple[str, ...]) -> None:
     for name in names:
         shape = before[name][1] if name in before else (1, 32, 32)
         X = normal(2, *shape, seed=len(name))
-        got = attempt(f"lenet5, {name}", partial(getattr(model, name), X), causes=CAUSES)
+        got = _called(f"lenet5, {name}", getattr(model, name), X)
         try:
             step = _steps(p, connected, codes)[name]
             right = step(X)
@@ -213,24 +217,26 @@ for _name, _names in {
     lenet5.part(_name)(partial(_expect_values, names=_names))
 
 
-@lenet5.part("the network maps [batch, 1, 32, 32] to ten scores")
+@lenet5.part("the network applies its layers in order, from [batch, 1, 32, 32] to ten scores")
 @torch.no_grad()
 def _(answer: Callable) -> None:
     model = _build(answer).double()
-    p = _randomized(model)
-    connected, codes = _given(answer, "CONNECTED").cpu(), _given(answer, "codes").double().cpu()
+    _randomized(model)
     for batch in (3, 1):
         X = right = normal(batch, 1, 32, 32, seed=batch)
-        got = attempt("lenet5", partial(model, X), causes=CAUSES)
-        try:
-            steps = _steps(p, connected, codes)
-            for name in LAYERS:
-                right = steps[name](right)
-        except (KeyError, RuntimeError, ValueError):
-            raise CheckError(
-                "lenet5 has other parameters than it should", "see the part about the parameters"
-            ) from None
+        got = _called("lenet5", model, X)
+        for name in LAYERS:
+            right = _called(f"lenet5, {name}", getattr(model, name), right)
+        if tuple(right.shape) != (batch, 10):
+            raise CheckError(f"lenet5 turns {batch} images into {list(right.shape)}")
+        if batch > 1 and torch.equal(right[0], right[1]):
+            raise CheckError("lenet5 gives the same scores for two images")
         expect("lenet5", f"{batch} random images", got, right, tolerance=1e-9)
+
+
+def _called(name: str, layer: nn.Module, X: Tensor) -> Tensor:
+    with OwnWork(name):
+        return attempt(name, partial(layer, X), causes=CAUSES)
 
 
 # --- the first weights
@@ -306,17 +312,13 @@ def _explain_range(largest: float, deviation: float, low: float, inputs: int, co
         "the bound is 2.4 / √fan-in": 2.4 * inputs**-0.5,
         "the bound is 1 / fan-in": 1 / inputs,
         "the bound is √(6 / fan-in), that of ReLU": (6 / inputs) ** 0.5,
-        "the bound is √(3 / fan-in)": (3 / inputs) ** 0.5,
-        "the bound is 2.4": 2.4,
+        "the bound is 2.4, as of a fan-in of 1": 2.4,
         "the bound is 1": 1.0,
         "the fan-in is that of all 6 maps, 150; most maps of C3 see fewer": 2.4 / 150,
         "the fan-in is that of one kernel, 25; a map of C3 or C5 sees several maps": 2.4 / 25,
-        "the fan-in is that of one kernel of 5 × 5 in all layers": 2.4 / 25,
-        "the fan-in is 1: that of a unit, not the shape of a bias, counts": 2.4,
-        "the fan-out is taken, 84": 2.4 / 84,
-        "the fan-out is taken, 120": 2.4 / 120,
-        "the bound is half of what it should be": 1.2 / inputs,
-        "the bound is twice what it should be": 4.8 / inputs,
+        "the fan-in is the number of channels; a unit of S2 has 4 inputs": 2.4 / 6,
+        "the fan-in is the number of channels; a unit of S4 has 4 inputs": 2.4 / 16,
+        "the number of outputs is taken, not that of inputs": 2.4 / 84,
     }.items():
         ratio = bound * inputs / 2.4
         if abs(largest / ratio - 1) < near and abs(deviation / ratio - 1) < 3 / math.sqrt(count):

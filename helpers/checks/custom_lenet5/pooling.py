@@ -7,13 +7,13 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 
 from helpers.checks.custom_lenet5 import reference
 from helpers.checks.custom_lenet5.judging import (
     Exercise,
     Function,
     build,
+    called,
     expect_drawn,
     expect_errors,
     normal,
@@ -272,15 +272,21 @@ def _made(answer: type, X: Tensor, *settings: object) -> Callable[[], object]:
     return lambda: answer(*settings)(X)
 
 
-def _expect_impossible(check: Check, answer: type, more: dict[str, tuple]) -> None:
+def _expect_impossible(
+    check: Check,
+    answer: type,
+    reduce: Function,
+    others: dict[str, Function],
+    more: dict[str, tuple[object, ...]],
+) -> None:
     fits = Geometry((1, 2, 3, 2), (3, 2), (3, 2))
-    reduce = _mean if check is AveragePooling2d else _maximum
     layer = build(check.name, answer, (3, 2), has={})
-    fits.exercise(reduce, {}, 0.5).judge(check.name, answer, lambda X: layer(X))
+    fits.exercise(reduce, others, 0.5).judge(check.name, answer, lambda X: layer(X))
     X = torch.rand(2, 3, 4, 5)
     settings = {
         "kernel_size=0": (0,),
-        "kernel_size=(2, -1)": ((2, -1),),
+        "kernel_size=0, stride=1": (0, 1),
+        "kernel_size=(2, -1), stride=1": ((2, -1), 1),
         "kernel_size=1.5": (1.5,),
         "kernel_size=(2, 2, 2)": ((2, 2, 2),),
         "stride=0": (2, 0),
@@ -306,12 +312,12 @@ def _(answer: type) -> None:
         "padding=(1, 2), more than half of kernel_size=3": (3, 1, (1, 2)),
         "padding=(1, 0), more than half of kernel_size=(1, 3)": ((1, 3), 1, (1, 0)),
     }
-    _expect_impossible(AveragePooling2d, answer, more)
+    _expect_impossible(AveragePooling2d, answer, _mean, _NOT_MEANS, more)
 
 
 @MaxPooling2d.part("ValueError for impossible settings and inputs")
 def _(answer: type) -> None:
-    _expect_impossible(MaxPooling2d, answer, {})
+    _expect_impossible(MaxPooling2d, answer, _maximum, _NOT_MAXIMA, {})
 
 
 # --- the paper's subsampling
@@ -372,13 +378,11 @@ def _subsampling(batch: int, channels: int, size: Pair, **changes: Tensor) -> Ex
             )
         ),
         "the result is squashed; that is a layer of its own": (
-            lambda *given, **named: reference.ScaledTanh()(right(*given, **named))
+            lambda *given: reference.ScaledTanh()(right(*given))
         ),
-        "tanh is applied; squashing is a layer of its own": (
-            lambda *given, **named: right(*given, **named).tanh()
-        ),
+        "tanh is applied; squashing is a layer of its own": (lambda *given: right(*given).tanh()),
         "a sigmoid is applied; squashing is a layer of its own": (
-            lambda *given, **named: right(*given, **named).sigmoid()
+            lambda *given: right(*given).sigmoid()
         ),
         "the stride is 1; windows lie side by side": lambda X, coefficient, bias: (
             reference.windows(X, (2, 2), (1, 1)).sum((4, 5)) * coefficient[:, None, None]
@@ -393,10 +397,7 @@ def _judge_subsampling(answer: type, exercise: Exercise, **options: bool) -> Non
     has = {"coefficient": (channels,), "bias": (channels,)}
     layer = build("TrainableSubsampling2d", answer, channels, has=has)
 
-    def action(X: Tensor, **parameters: Tensor) -> Tensor:
-        return functional_call(layer, parameters, (X,))
-
-    exercise.judge("TrainableSubsampling2d", answer, action, **options)
+    exercise.judge("TrainableSubsampling2d", answer, partial(called, layer), **options)
 
 
 @TrainableSubsampling2d.part("the sum of each window")

@@ -43,7 +43,10 @@ def windows(X: Tensor, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)) 
     for size, k, p in zip(X.shape[2:], kernel_size, padding, strict=True):
         output_size(size, k, padding=p)
     rows, columns = padding
-    X = F.pad(X, (columns, columns, rows, rows))
+    return _unfolded(F.pad(X, (columns, columns, rows, rows)), kernel_size, stride)
+
+
+def _unfolded(X: Tensor, kernel_size: Pair, stride: Pair) -> Tensor:
     return X.unfold(2, kernel_size[0], stride[0]).unfold(3, kernel_size[1], stride[1])
 
 
@@ -64,8 +67,9 @@ def convolve(
 
 def gather_windows(X: Tensor, kernel_size: Pair, places: Pair, stride: Pair) -> Tensor:
     """Return the windows of batch-last images, `[channels, *kernel_size, *places, batch]`."""
-    seen = windows(X.permute(3, 0, 1, 2), kernel_size, stride)[:, :, : places[0], : places[1]]
-    return seen.permute(1, 4, 5, 2, 3, 0).contiguous()
+    # Whether a window fits is looked at before; an answer must not leave that to this one.
+    seen = _unfolded(X.permute(3, 0, 1, 2), kernel_size, stride)
+    return seen[:, :, : places[0], : places[1]].permute(1, 4, 5, 2, 3, 0).contiguous()
 
 
 def scatter_windows(windows: Tensor, shape: tuple[int, ...], stride: Pair) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -204,6 +205,8 @@ def _judge_loss(
         list(_not_the_loss(j).items()),
         f"rubbish {j:g}",
     )
+    if scores.abs().max() > 500:  # where many mistakes come to the same
+        exercise = replace(exercise, mistakes=())
     action = lambda scores, labels: answer(scores, labels, **settings)  # noqa: E731
     exercise.judge("discriminative_loss", answer, action, **options)
 
