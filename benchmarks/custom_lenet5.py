@@ -26,6 +26,7 @@ at 2.80 GHz, one thread, torch 2.14.0, 40 rounds): 0.95 by the median and 0.93 b
 """
 
 import argparse
+import ast
 import json
 import time
 from collections.abc import Callable
@@ -38,7 +39,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
-CELLS = ("output-size", "seen-by", "windows", "settings", "convolve", "window-sum", "pooling")
+CELLS = (
+    *("output-size", "given", "seen-by", "windows", "windows-function"),
+    *("convolve", "window-sum", "pooling"),
+)
 
 Convolve = Callable[[Tensor, Tensor, Tensor], Tensor]
 Pool = Callable[[Tensor], Tensor]
@@ -51,9 +55,10 @@ def notebook_names() -> dict[str, object]:
         cell["id"]: "".join(cell["source"])
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
     }
-    imports = [s for s in cells["setup"].splitlines() if s.startswith(("import ", "from "))]
+    setup = ast.parse(cells["setup"]).body
+    imports = [node for node in setup if isinstance(node, ast.Import | ast.ImportFrom)]
     names: dict[str, object] = {}
-    exec("\n".join(imports), names)
+    exec(compile(ast.Module(imports, []), "setup", "exec"), names)
     for cell_id in CELLS:
         exec(cells[cell_id], names)
     return names
