@@ -6,6 +6,8 @@ NOTEBOOK ?= hw7
 PYTHON ?= python3
 VENV := .venv
 FOLDER := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+# Two tests that need the same costly fixture run in the same process; the long ones begin first.
+PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 SOURCES = $(basename $(notdir $(wildcard notebooks/*.ipynb)))
 
 # Whoever names PYTHON asks for an environment of that Python.
@@ -34,7 +36,7 @@ site: $(READY) ## build the site from what is published, and run nothing
 	$(RUN) tools/publish.py build
 
 test: $(READY) ## run every test
-	$(RUN) -m pytest
+	$(RUN) $(PYTEST)
 
 mutation: $(READY) ## plant small faults and see if tests fail: MODULE=helpers/progress.py, or all modules
 	$(RUN) -m pip install --quiet "mutmut>=3.8,<4" -c constraints.txt
@@ -64,7 +66,7 @@ build/oldest/.tested build/newest/.tested:
 	$(@D)/$(FOLDER)/python -m pip install --quiet uv
 	$(@D)/$(FOLDER)/uv pip install --quiet --python $(@D)/$(FOLDER)/python \
 	  --resolution $(RESOLUTION) -e ".[book,test,teach]"
-	$(@D)/$(FOLDER)/python -m pytest
+	$(@D)/$(FOLDER)/python $(PYTEST)
 
 active:
 	@echo "Using the active environment, $(ACTIVE): it has all that is needed."

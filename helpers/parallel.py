@@ -6,6 +6,7 @@ Networks as small as these leave most of a second thread idle.
 import contextlib
 import io
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,12 @@ def _computed(computations: list[Callable[[], object]], workers: int) -> Iterato
     if workers <= 1:
         yield from map(_outcome, computations)
         return
-    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+    with (
+        warnings.catch_warnings(),
+        parallel_config("loky", n_jobs=workers, inner_max_num_threads=1),
+    ):
+        # A process that keeps large data is replaced: joblib takes that for a leak, and says so.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         # Without memory maps: PyTorch warns about arrays that it cannot write to.
         yield from Parallel(return_as="generator", max_nbytes=None)(
             map(delayed(_in_a_process), computations)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import nbformat  # noqa: E402
 import pytest  # noqa: E402
 import stamp  # noqa: E402
 from catalogue import Project  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook  # noqa: E402
 
 URL, REF = Project().address()  # whatever this project is stamped with
@@ -88,12 +90,22 @@ course = "No course"
 summary = "Nothing"
 dataset = "MNIST"
 quick = { steps = 2, dataset = "stand-in" }
-minutes = { published = 0.1, quick = 0.1 }
+minutes = { reading = 5, published = 0.1, quick = 0.1 }
+picture = "figure"
+headline = "It reads **?**<!-- 100 * model.test_accuracy | .1f --> %."
 targets = [
   { keys = ["model.steps"], equal = 3, text = "3 steps" },
   { keys = ["model.test_accuracy"], above = 0.98, text = "above 98 %", aim = "99 %" },
   { keys = ["model.train_seconds"], present = true, text = "reported" },
 ]
+
+[[sample.main]]
+what = "accuracy"
+asked = "above 98 %"
+paper = ""
+ours = "?<!-- 100 * model.test_accuracy | .1f --> %"
+runs = "1"
+time = "?<!-- model.train_seconds | .1f --> s"
 
 [planned]
 title = "A planned notebook"
@@ -152,14 +164,38 @@ def make_project(root: Path) -> Project:
     return Project.at(root)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Plan the work of several processes (pytest-xdist): none makes again what another has made.
+
+    Tests that use a fixture of their module stay together; the long ones begin, so that no process
+    waits for one at the end. One process alone keeps to the order of the files.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(definitions[-1].scope == "module" for definitions in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
-def published_once(tmp_path_factory) -> Project:
+def published_once(tmp_path_factory, request) -> Project:
     """A project whose sample notebook has been published; nobody may write in it."""
     import publish
 
-    project = make_project(tmp_path_factory.mktemp("published") / "project")
-    publish.publish(project, project.entry("sample"))
-    return project
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # of all processes that share the tests: one publishes for them
+    done = folder / "published.done"
+    with FileLock(folder / "published.lock"):
+        if done.exists():
+            return Project.at(folder / "published")
+        project = make_project(folder / "published")
+        publish.publish(project, project.entry("sample"))
+        done.touch()
+        return project
 
 
 @pytest.fixture
@@ -188,3 +224,20 @@ def quick_book(tmp_path_factory) -> Project:
         patch.setenv("CNN_HOMEWORK_DATA", str(root / "no-data"))
         patch.setenv("XDG_CACHE_HOME", str(root / "no-cache"))
         return publish.quick_book(Project.at(root))
+
+
+@pytest.fixture(scope="session")
+def book_site(tmp_path_factory, request) -> Path:
+    """The HTML of the book itself, built once as the README types it; nobody may write in it."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # of all processes that share the tests: one builds for them
+    done = folder / "book-site.done"
+    with FileLock(folder / "book-site.lock"):
+        if not done.exists():
+            command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
+            command += ["-W", "-n", "--keep-going", "--path-output", str(folder / "book-site")]
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert run.returncode == 0, run.stdout + run.stderr
+            done.touch()
+    return folder / "book-site" / "_build" / "html"

@@ -1,11 +1,11 @@
 """Checkpoints: what they are taken up by, what not, and that nothing else feels them."""
 
 import math
+import multiprocessing
 import os
 import pickle
 import random
 import signal
-import subprocess
 import sys
 import time
 from functools import partial
@@ -824,45 +824,51 @@ def test_deterministic_kernels_are_asked_for():
 
 # --- Other processes ------------------------------------------------------------------------------
 
-PROCESS = """
-import sys, time, torch
-sys.path[:0] = {paths!r}
-from test_training import network, run, shift, weights
-from helpers import training
-torch.set_num_threads(1)
-if {slow}:
-    training.Progress.update = lambda *_: time.sleep(0.02)
-model = network()
-torch.manual_seed(5)
-history = run(model, steps={steps}, augment=shift, name="M", checkpoint_folder={folder!r},
-              checkpoint_seconds=0.0)
-torch.save((weights(model), history.steps, history.curves), {result!r})
-if {remove}:
-    training.remove_checkpoints({folder!r})
-"""
+PROCESSES = multiprocessing.get_context("forkserver")
+# What takes the time of a process's start is imported once, by the one that the others come from.
+PROCESSES.set_forkserver_preload(["pytest", "torch", "helpers.training"])
 
 
-def process(tmp_path: Path, result: str, **options) -> subprocess.Popen:
+def train_and_save(
+    result: Path, said: Path, folder: Path, slow: bool, steps: int, remove: bool
+) -> None:
+    """Train in `folder` and write what came of it to `result`, and what was printed to `said`."""
+    with said.open("w", encoding="utf-8", buffering=1) as sys.stdout:
+        torch.set_num_threads(1)
+        if slow:
+            training.Progress.update = lambda *_: time.sleep(0.02)
+        model = network()
+        torch.manual_seed(5)
+        options = {"checkpoint_folder": folder, "checkpoint_seconds": 0.0}
+        history = run(model, steps=steps, augment=shift, name="M", **options)
+        torch.save((weights(model), history.steps, history.curves), result)
+        if remove:
+            training.remove_checkpoints(folder)
+
+
+def process(
+    tmp_path: Path, result: str, *, slow: bool = False, steps: int = 300, remove: bool = False
+) -> multiprocessing.Process:
     """Start a training in `tmp_path/folder` that writes what came of it to `result`."""
-    here = Path(__file__).parent
-    defaults = {"slow": False, "steps": 300, "remove": False, "folder": str(tmp_path / "folder")}
-    code = PROCESS.format(
-        paths=[str(here), str(here.parent)], result=str(tmp_path / result), **defaults | options
-    )
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    where = (tmp_path / result, tmp_path / f"{result}.txt", tmp_path / "folder")
+    arguments = (*where, slow, steps, remove)
+    started = PROCESSES.Process(target=train_and_save, args=arguments, daemon=True)
+    started.start()
+    return started
 
 
-def finished(process: subprocess.Popen) -> str:
+def finished(process: multiprocessing.Process, tmp_path: Path, result: str) -> str:
     """Wait for a process and return what it printed."""
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    process.join(timeout=120)
+    said = (tmp_path / f"{result}.txt").read_text(encoding="utf-8")
+    assert process.exitcode == 0, said
     return said
 
 
-def wait_for_checkpoint(process: subprocess.Popen, folder: Path) -> Path:
+def wait_for_checkpoint(process: multiprocessing.Process, folder: Path) -> Path:
     deadline = time.monotonic() + 100
     while not (found := list(folder.glob("*.pt"))):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.is_alive() and time.monotonic() < deadline
         time.sleep(0.02)
     return found[0]
 
@@ -872,13 +878,14 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
     path = wait_for_checkpoint(killed, tmp_path / "folder")
     time.sleep(0.2)
     os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    killed.join(timeout=10)
+    assert killed.exitcode == -signal.SIGKILL
     step = torch.load(path, weights_only=True)["step"]
     assert 0 < step < 300
-    said = finished(process(tmp_path, "resumed", remove=True))
+    said = finished(process(tmp_path, "resumed", remove=True), tmp_path, "resumed")
     assert f"M: goes on from step {step} of 300, {path}" in said
     assert not list((tmp_path / "folder").iterdir())
-    finished(process(tmp_path, "whole"))
+    finished(process(tmp_path, "whole"), tmp_path, "whole")
     expected, steps, curves = torch.load(tmp_path / "whole", weights_only=True)
     resumed, resumed_steps, resumed_curves = torch.load(tmp_path / "resumed", weights_only=True)
     assert torch.equal(resumed, expected)
@@ -892,15 +899,19 @@ def test_two_runs_at_once_do_not_mix(tmp_path):
     path = wait_for_checkpoint(first, folder)
     try:
         other = process(tmp_path, "other", remove=True)
-        said = finished(other)
+        said = finished(other, tmp_path, "other")
         assert "without checkpoints" not in said and "goes on" not in said
         assert list(folder.glob("*.pt")) == [path]
         same = process(tmp_path, "same", steps=100_000, remove=True)
-        line = same.stdout.readline()
+        deadline = time.monotonic() + 60
+        told = tmp_path / "same.txt"
+        while not (told.exists() and (line := told.read_text(encoding="utf-8")).endswith("\n")):
+            assert same.is_alive() and time.monotonic() < deadline
+            time.sleep(0.02)
         assert "another process holds that of the same training" in line, line
         same.kill()
-        same.communicate()
-        assert first.poll() is None, "the first run was disturbed"
+        same.join()
+        assert first.is_alive(), "the first run was disturbed"
         step = torch.load(path, weights_only=True)["step"]
         deadline = time.monotonic() + 60
         while torch.load(path, weights_only=True)["step"] == step:
@@ -908,7 +919,7 @@ def test_two_runs_at_once_do_not_mix(tmp_path):
             time.sleep(0.05)
     finally:
         first.kill()
-        first.communicate()
+        first.join()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

@@ -142,17 +142,26 @@ def test_counts_are_those_of_a_direct_unfolding():
     assert not [hooks for m in model.modules() if (hooks := m._forward_hooks)]
 
 
-def first_lab(replace: dict[str, str] | None = None) -> None:
-    """Execute Lab 1's answers with their checks, on stand-in images."""
+# Lab 1's answers with their checks: up to the one that trains a network, and those behind it.
+FIRST_LAB = ("normalize", "normalize-check", "lenet5", "sanity-check")
+FIRST_LAB_ON = ("optimizer", "optimizer-check", "stack", "stack-check")
+
+
+def first_lab(replace: dict[str, str] | None = None) -> dict[str, object]:
+    """Execute the first part on stand-in images."""
     images, labels = stand_ins.shapes(20, 5)[0]
     train_set = torch.from_numpy(images), torch.from_numpy(labels)
-    names = ("normalize", "normalize-check", "lenet5", "sanity-check")
-    names += ("optimizer", "optimizer-check", "stack", "stack-check")
-    cells(*names, train_set=train_set, **counters(), replace=replace)
+    return cells(*FIRST_LAB, train_set=train_set, **counters(), replace=replace)
 
 
-def test_the_first_labs_checks_pass_on_the_answers():
-    first_lab()
+@pytest.fixture(scope="module")
+def begun() -> dict[str, object]:
+    """The names that the first part leaves, when all of its answers are right."""
+    return first_lab()
+
+
+def test_the_first_labs_checks_pass_on_the_answers(begun):
+    cells(*FIRST_LAB_ON, **begun)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +171,16 @@ def test_the_first_labs_checks_pass_on_the_answers():
         ("nn.Conv2d(6, 16, kernel_size=5)", "nn.Conv2d(6, 16, kernel_size=5, bias=False)"),
         ("nn.Linear(120, 84)", "nn.Linear(120, 84), nn.Linear(84, 84)"),
         ("activation()]", "nn.Dropout(1.0)]"),  # learns nothing: seen by the batch alone
+    ],
+)
+def test_planted_errors_in_the_first_lab_are_caught(right, wrong):
+    with pytest.raises(CheckError):
+        first_lab({right: wrong})
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
         ("lr=learning_rate, momentum=0.9", "lr=learning_rate, momentum=0.5"),
         ("momentum=0.9, weight_decay=weight_decay", "momentum=0.9"),
         ("self.bias[:, None]", "0 * self.bias[:, None]"),
@@ -169,9 +188,9 @@ def test_the_first_labs_checks_pass_on_the_answers():
         (".transpose(1, 2)  # [batch, 10, N]", ".transpose(1, 2).flip(2)"),
     ],
 )
-def test_planted_errors_in_the_first_lab_are_caught(right, wrong):
+def test_planted_errors_in_the_rest_of_the_first_lab_are_caught(begun, right, wrong):
     with pytest.raises(CheckError):
-        first_lab({right: wrong})
+        cells(*FIRST_LAB_ON, replace={right: wrong}, **begun)
 
 
 @pytest.mark.parametrize(

@@ -347,7 +347,11 @@ def test_missing_mnist_file_is_named(folder, small_mnist):
         data.mnist()
 
 
-@pytest.mark.parametrize("contents", [b"not gzip at all", gzip.compress(bytes(999))[:-9]])
+@pytest.mark.parametrize(
+    "contents",
+    [b"not gzip at all", gzip.compress(bytes(999))[:-9]],
+    ids=["other", "cut"],  # a compressed file holds the time at which it was made
+)
 def test_damaged_gz_is_named(folder, small_mnist, contents):
     raw = write_mnist(folder, small_mnist[0], ".gz")
     (raw / f"{IMAGES}.gz").write_bytes(contents)

@@ -530,6 +530,7 @@ def released(project: Project, name: str, folder: Path) -> Course:
 
 
 @needs_nbgrader
+@pytest.mark.long
 def test_nbgrader_gives_partial_credit_and_leaves_the_rest_to_a_person(graded_sample):
     by_hand = {"discussion": None, "scale": None, "loop-points": None}
     unanswered = by_hand | {"discussion": 0, "scale": 0}
@@ -560,6 +561,7 @@ CONVERTED = [entry.name for entry in editions.converted(Project())]
 
 @needs_nbgrader
 @pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.long
 def test_every_converted_chapter_is_graded_as_it_deserves(name, tmp_path):
     course = released(Project(), name, tmp_path)
     course.submit("right", course.answers())

@@ -127,6 +127,8 @@ def test_a_new_bootstrap_cell_leaves_the_runs_as_they_are(project, monkeypatch):
     assert publish.state(project, entry) == "stale"
 
 
+@pytest.mark.long
+@pytest.mark.xdist_group("quick book")
 def test_every_notebook_runs_at_its_quick_settings_without_data_or_network(quick_book):
     for entry in quick_book.ready():
         copy = catalogue.read_notebook(quick_book.copy(entry.name))
@@ -167,7 +169,7 @@ def whole_project(tmp_path) -> Project:
     root = tmp_path / "project"
     root.mkdir()
     for folder in ("notebooks", "tools", "helpers", "book"):
-        ignored = shutil.ignore_patterns("_build", "__pycache__", "_static", ".ipynb_checkpoints")
+        ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints")
         shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignored)
     for name in ("README.md", "CITATION.cff"):
         shutil.copy(ROOT / name, root / name)
@@ -259,6 +261,7 @@ ADDRESS_TESTS = [
 
 
 @pytest.mark.skipif("CNN_HOMEWORK_STAMPED" in os.environ, reason="this is the stamped copy's run")
+@pytest.mark.long
 def test_the_tests_pass_at_another_address_too(tmp_path):
     root = tmp_path / "stamped"
     left_out = (".git", ".venv", "build", "_build", "__pycache__", ".*_cache", "*.egg-info")
@@ -357,6 +360,7 @@ def run_python(python: Path, script: Path, folder: Path) -> subprocess.Completed
     )
 
 
+@pytest.mark.long
 def test_the_bootstrap_cell_installs_the_package_and_leaves_torch_alone(
     repository, colab, tmp_path
 ):

@@ -563,6 +563,7 @@ def test_the_plane_goes_through_the_ends(whole):
     assert ((one - start) @ directions.T)[0] > 0 and ((other - start) @ directions.T)[1] > 0
 
 
+@pytest.mark.long
 def test_the_whole_notebook_runs_when_everything_diverges(capsys):
     rates = {f"{rule}_rates": [1e20] for rule in RULES}
     namespace = run_whole(learning_rate=1e20, **rates)

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pages
+import prose
 import publish
 import pytest
 import yaml
-from catalogue import Project
+from catalogue import CatalogueError, Project
 from conftest import ROOT
 
 COLAB = "https://colab.research.google.com/github"
@@ -57,14 +58,13 @@ def sample_site(published_once, tmp_path_factory) -> Path:
     return publish.build_site(published_once, tmp_path_factory.mktemp("sample-site")).parent
 
 
-def test_the_book_builds_as_typed_and_every_chapter_is_there(tmp_path):
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
-    command += ["-W", "-n", "--keep-going", "--path-output", str(tmp_path)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert page_faults(tmp_path / "_build" / "html", Project()) == []
+@pytest.mark.long
+def test_the_book_builds_as_typed_and_every_chapter_is_there(book_site):
+    assert page_faults(book_site, Project()) == []
 
 
+@pytest.mark.long
+@pytest.mark.xdist_group("quick book")
 def test_the_quick_book_of_every_notebook_builds(quick_book):
     html = publish.build_site(quick_book).parent
     assert page_faults(html, quick_book) == []
@@ -73,6 +73,7 @@ def test_the_quick_book_of_every_notebook_builds(quick_book):
     )
 
 
+@pytest.mark.long
 def test_a_chapters_buttons_lead_to_its_source(sample_site, published_once):
     assert page_faults(sample_site, published_once) == []
 
@@ -122,6 +123,7 @@ def test_pages_fetch_nothing_from_elsewhere(sample_site):
         assert not [address for address in loaded if "//" in address], page
 
 
+@pytest.mark.long
 def test_a_broken_reference_stops_the_build(published_once, tmp_path):
     root = tmp_path / "project"
     shutil.copytree(published_once.root, root, symlinks=True)
@@ -131,6 +133,7 @@ def test_a_broken_reference_stops_the_build(published_once, tmp_path):
         publish.build_site(Project.at(root))
 
 
+@pytest.mark.long
 def test_a_checkout_without_symbolic_links_builds_as_typed(published_once, tmp_path):
     root = tmp_path / "project"
     shutil.copytree(published_once.root, root, symlinks=True)
@@ -156,3 +159,71 @@ def test_the_settings_are_files_of_the_book_and_the_root_has_links_to_them():
 def test_generated_pages_are_up_to_date():
     for path, text in pages.generated(Project()).items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run tools/publish.py book"
+
+
+def test_the_landing_page_shows_a_chapters_picture_result_and_time(sample_site):
+    text = (sample_site / "index.html").read_text(encoding="utf-8")
+    card = text[text.index('<section class="chapter-card"') :].split("</section>")[0]
+    assert 'href="notebooks/sample.html"' in card
+    (picture,) = re.findall(r'<img alt="A rising line" src="([^"]*)"', card)
+    assert 100 < (sample_site / picture).stat().st_size < 50_000
+    assert "It reads <strong>99.0</strong>\u00a0%." in card.replace(
+        "</strong> %", "</strong>\u00a0%"
+    )
+    assert "5 minutes to read" in card and "a minute to run" in card
+    assert "<!-- picture" not in text
+
+
+def test_the_results_page_begins_with_the_main_results(published_once):
+    text = (published_once.book / "results.md").read_text(encoding="utf-8")
+    row = (
+        "[A sample](notebooks/sample.ipynb) | accuracy | above 98\u00a0% |  | 99.0\u00a0% | 1 | 1.5"
+    )
+    assert row in text
+    assert text.index(row) < text.index("<details>\n<summary>A sample</summary>")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("model.test_accuracy | .1f --> %.", "model.accuracy | .1f --> %.", "names no result"),
+        (
+            "It reads **?**<!-- 100 * model.test_accuracy | .1f -->",
+            "It reads 98",
+            "carries no stamp",
+        ),
+    ],
+)
+def test_a_headline_that_no_result_bears_out_is_refused(project, old, new, reason):
+    path = project.root / "tools" / "notebooks.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    faults = [fault for fault in prose.faults(project) if "tools/notebooks.toml, sample" in fault]
+    assert len(faults) == 1 and reason in faults[0]
+
+
+def test_a_main_result_without_all_of_its_columns_is_refused(project):
+    path = project.root / "tools" / "notebooks.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('paper = ""\n', ""), encoding="utf-8")
+    with pytest.raises(CatalogueError, match="a main result needs what, asked, paper"):
+        project.entries()
+
+
+def test_a_picture_that_is_not_there_stops_the_build(project):
+    path = project.book / "index.md"
+    text = path.read_text(encoding="utf-8")
+    assert "picture: sample figure" in text
+    path.write_text(text.replace("picture: sample figure", "picture: sample none"), "utf-8")
+    with pytest.raises(publish.Refused, match="there is no cell 'none'"):
+        publish.build_site(project)
+
+
+def test_no_page_loads_what_it_does_not_use(sample_site):
+    for page in sample_site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "thebe" not in text and "togglebutton" not in text, page
+        scripts = re.findall(r'<script[^>]*src="[^"]*mathjax[^"]*"[^>]*>', text)
+        assert len(scripts) == ('class="math' in text), page
+        assert all("defer" in script for script in scripts), page

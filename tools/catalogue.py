@@ -32,7 +32,11 @@ FIELDS = {  # of an entry in tools/notebooks.toml
     "quick": dict,
     "minutes": dict,
     "targets": list,
+    "headline": str,
+    "picture": str,
+    "main": list,
 }
+MAIN_FIELDS = ("what", "asked", "paper", "ours", "runs", "time")  # of a row of the main results
 
 
 class CatalogueError(ValueError):
@@ -88,6 +92,9 @@ class Entry:
     quick: dict[str, object]
     minutes: dict[str, float]
     targets: tuple[Target, ...]
+    headline: str = ""
+    picture: str = ""
+    main: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -367,6 +374,9 @@ def _entry(name: str, values: object) -> Entry:
             quick=values.get("quick", {}),
             minutes=values.get("minutes", {}),
             targets=tuple(_targets(where, values["targets"])),
+            headline=values.get("headline", "").strip(),
+            picture=values.get("picture", ""),
+            main=tuple(_main_rows(where, values.get("main", []))),
         )
     except KeyError as error:
         raise CatalogueError(f"{where} lacks {error}") from None
@@ -377,6 +387,13 @@ def _entry(name: str, values: object) -> Entry:
         if not isinstance(entry.minutes.get(profile), (int, float)):
             raise CatalogueError(f"{where}: minutes lacks the number {profile!r}")
     return entry
+
+
+def _main_rows(where: str, rows: list) -> Iterator[dict[str, str]]:
+    for row in rows:
+        if not isinstance(row, dict) or set(row) != set(MAIN_FIELDS):
+            raise CatalogueError(f"{where}: a main result needs {', '.join(MAIN_FIELDS)}: {row}")
+        yield {name: str(row[name]) for name in MAIN_FIELDS}
 
 
 def _targets(where: str, rows: list) -> Iterator[Target]:

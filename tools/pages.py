@@ -5,14 +5,21 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from catalogue import CatalogueError, Entry, Project, look_up, read_results
+from catalogue import MAIN_FIELDS, CatalogueError, Entry, Project, look_up, read_results
 
 COLAB = "https://colab.research.google.com/github"
 
 
 PUBLISHED_RESULTS = """\
-Every figure on this page was written by the published run of its notebook, on the real data set.
-Beside each stands the target that was set before the run; an aim is what was hoped for beyond."""
+Every figure on this page was written by the published run of its notebook, on the real data set. ±
+is the standard deviation over *n* trainings from different seeds; where *n* is 1, nothing is known
+of the spread. The time is that of one training on the hardware named."""
+
+DETAILS = """\
+## Every target
+
+For each chapter all that was asked for before its run, and what the run reached; an aim is what was
+hoped for beyond."""
 
 SCRATCH_RESULTS = """\
 This is a scratch book: its notebooks ran at small settings. Nothing on this page is a result, and
@@ -41,6 +48,7 @@ def table_of_contents(project: Project) -> str:
     if chapters:
         lines += ["- caption: The homeworks", "  chapters:"]
         lines += [f"  - file: {chapter}" for chapter in chapters]
+    lines += ["- caption: Try it", "  chapters:", "  - file: draw"]
     lines += ["- caption: About", "  chapters:"]
     lines += [
         f"  - file: {page}" for page in ("results", "running", "teaching", "data", "references")
@@ -49,16 +57,51 @@ def table_of_contents(project: Project) -> str:
 
 
 def chapter_list(project: Project) -> str:
-    """Return the landing page's list of the homeworks, honest about those not there yet."""
+    """Return the landing page's chapters: what each found, how long it takes, and its picture.
+
+    The picture is a comment, which book/_ext/landing.py replaces when the site is built.
+    """
     published = {entry.name for entry in project.published()}
-    lines = []
-    for entry in project.entries():
-        if entry.name in published:
-            title = f"[{entry.title}](notebooks/{entry.name}.ipynb)"
-        else:
-            title = f"{entry.title}, in preparation"
-        lines.append(f"- **{title}** ({entry.course}). {entry.summary}.")
-    return "\n".join(lines)
+    return "\n\n".join(
+        _chapter(project, entry) if entry.name in published else _planned(entry)
+        for entry in project.entries()
+    )
+
+
+def _chapter(project: Project, entry: Entry) -> str:
+    lines = [f"### [{entry.title}](notebooks/{entry.name}.ipynb)", ""]
+    if entry.picture:
+        lines += [f"<!-- picture: {entry.name} {entry.picture} -->", ""]
+    lines += [f"{entry.summary}.", ""]
+    if entry.headline:
+        lines += [_filled(project, entry, entry.headline), ""]
+    about = [f"*{entry.course}*"]
+    if "reading" in entry.minutes:
+        about.append(f"{rough_time(entry.minutes['reading'])} to read")
+    about.append(f"{rough_time(entry.minutes['published'])} to run on two processor cores")
+    return "\n".join([*lines, " · ".join(about)])
+
+
+def _planned(entry: Entry) -> str:
+    return f"### {entry.title}\n\n{entry.summary}.\n\n*{entry.course}* · in preparation"
+
+
+def _filled(project: Project, entry: Entry, text: str) -> str:
+    import prose  # which imports this module
+
+    filled = prose.filled(text, prose.names_of(entry, prose.results_by_name(project)))
+    return re.sub(r"[ \n]+", " ", filled)  # a no-break space stays
+
+
+def rough_time(minutes: float) -> str:
+    """Return how long something takes, as one says it."""
+    if minutes < 2:
+        return "a minute"
+    if minutes == 60:
+        return "an hour"
+    if minutes < 90:
+        return f"{minutes:g} minutes"
+    return f"{minutes / 60:.2g} hours"
 
 
 def badge_list(project: Project) -> str:
@@ -86,25 +129,42 @@ def blocks(project: Project) -> dict[str, str]:
 
 
 def results_page(project: Project) -> str:
-    """Return results.md: for each published notebook its targets beside what its run reached."""
+    """Return results.md: the main results of the book, then all targets, folded by chapter."""
     lines = ["# Results", "", SCRATCH_RESULTS if project.is_scratch else PUBLISHED_RESULTS]
-    published = project.published()
-    if not published:
-        lines += ["", "No notebook has been published yet."]
-    for entry in published:
+    found = []
+    for entry in project.published():
         try:
-            results = read_results(project.results(entry.name))
+            found.append((entry, read_results(project.results(entry.name))))
         except CatalogueError:
             continue  # the gate says what is wrong with it
+    if not found:
+        return "\n".join([*lines, "", "No notebook has been published yet."]) + "\n"
+    lines += ["", *_main_table(project, found), "", DETAILS]
+    for entry, results in found:
         lines += ["", *_results_section(entry, results)]
     return "\n".join(lines) + "\n"
+
+
+def _main_table(project: Project, found: list[tuple[Entry, dict]]) -> list[str]:
+    lines = [
+        "| chapter | result | asked | paper | ours | *n* | time | hardware |",
+        "| :--- | :--- | :--- | :--- | :--- | ---: | ---: | :--- |",
+    ]
+    for entry, results in found:
+        link = f"[{entry.title}](notebooks/{entry.name}.ipynb)"
+        made_on = results["provenance"]["device"]
+        for row in entry.main:
+            cells = [link, *(_filled(project, entry, row[key]) for key in MAIN_FIELDS), made_on]
+            lines.append(f"| {' | '.join(map(_unbroken, cells))} |")
+            link = made_on = ""  # stand once, in a chapter's first row
+    return lines
 
 
 def _results_section(entry: Entry, results: dict) -> list[str]:
     made = results["provenance"]
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     lines = [
-        f"## {entry.title}",
+        f"<details>\n<summary>{entry.title}</summary>",
         "",
         f"{entry.course} · [chapter](notebooks/{entry.name}.ipynb)",
         "",
@@ -131,6 +191,8 @@ def _results_section(entry: Entry, results: dict) -> list[str]:
         f"Made on {made['date']} in {seconds(made['seconds'])}, with seed {made['seed']}, "
         f"on {data}. "
         f"Hardware: {made['device']}. Versions: {versions}.",
+        "",
+        "</details>",
     ]
     return lines
 

@@ -67,7 +67,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pages
-from catalogue import CatalogueError, Project, raw_notebook, rewrite_cells
+from catalogue import CatalogueError, Entry, Project, raw_notebook, rewrite_cells
 from jinja2 import StrictUndefined, TemplateError, Undefined, meta
 from jinja2.sandbox import SandboxedEnvironment
 from markdown_it import MarkdownIt
@@ -589,14 +589,34 @@ def page_files(project: Project) -> list[Path]:
     return files if project.is_scratch or not readme.exists() else [readme, *files]
 
 
+def filled(text: str, names: dict) -> str:
+    """Return a text with its stamps' values written, and without its comments.
+
+    For what tools/notebooks.toml says of a chapter's results; `faults` tells what has no value.
+    """
+    return re.sub(r"\s*<!--.*?-->", "", read(text, names, {}).text, flags=re.DOTALL)
+
+
+def names_of(entry: Entry, results: dict[str, dict]) -> dict:
+    """Return the names that an expression about one notebook sees: its own results first."""
+    return results.get(entry.name, {}) | results
+
+
 def documents(project: Project) -> Iterator[Document]:
-    """Return every page, and every Markdown cell of the published notebooks, as it stands."""
+    """Return every page, what tools/notebooks.toml says of results, and every Markdown cell of the
+    published notebooks, as it stands."""
     results, blocks = results_by_name(project), pages.blocks(project)
     for path in page_files(project):
         name = path.relative_to(project.root).as_posix()
         yield Document(name, name, read_page(path)[0], results, blocks)
     for entry in project.published():
-        names = results.get(entry.name, {}) | results
+        names = names_of(entry, results)
+        for text in (entry.headline, *(text for row in entry.main for text in row.values())):
+            if "<!--" in text:
+                # Their values are never written there, so none has drifted.
+                text = read(text, names, {}).text
+                place = f"tools/notebooks.toml, {entry.name}"
+                yield Document(entry.name, place, text, names, {})
         for path in (project.source(entry.name), project.copy(entry.name)):
             for cell in raw_notebook(path)["cells"]:
                 if cell["cell_type"] == "markdown":
@@ -693,7 +713,7 @@ def write(project: Project) -> list[Path]:
     if project.is_scratch:
         return changed
     for entry in project.published():
-        names = results.get(entry.name, {}) | results
+        names = names_of(entry, results)
 
         def anew(cell: dict, text: str, names: dict = names) -> str:
             return read(text, names, {}).text if cell["cell_type"] == "markdown" else text

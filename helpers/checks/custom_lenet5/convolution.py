@@ -132,6 +132,7 @@ def _wrong_sums(right: Function) -> Iterator[tuple[str, Function]]:
         "the kernels are flipped upside down": lambda w: w.flip(2),
         "the kernels are flipped left to right": lambda w: w.flip(3),
         "rows and columns of the kernels are swapped": lambda w: w.mT,
+        "all filters get the first one's kernels": lambda w: w[:1].expand_as(w),
         "all channels get the first channel's kernel": lambda w: w[:, :1].expand_as(w),
         "only the first channel counts: the channels have to be added up": (
             lambda w: w * (torch.arange(w.shape[1]) == 0)[:, None, None]

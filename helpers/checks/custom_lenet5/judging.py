@@ -1,5 +1,6 @@
 """How the checks of this chapter call an answer, and hold it against the reference."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -234,12 +235,12 @@ def build(name: str, layer: type, *settings: object, has: Shapes, **named: objec
     """Return `layer(*settings, **named)`, or raise `CheckError` if its parameters are not `has`."""
     if not isinstance(layer, type):
         raise CheckError(f"{name} should be a class, not a {type(layer).__name__}")
+    if not issubclass(layer, nn.Module):
+        raise CheckError(f"{name} is not a layer", f"begin with class {name}(nn.Module):")
     words = [*map(_shown, settings), *(f"{key}={_shown(value)}" for key, value in named.items())]
     what = f"{name}({', '.join(words)})"
     with standing_in(layer, name):
         module = attempt(what, lambda: layer(*settings, **named), causes=CAUSES)
-    if not isinstance(module, nn.Module):
-        raise CheckError(f"{name} is not a layer", f"begin with class {name}(nn.Module):")
     got = {k: tuple(p.shape) for k, p in module.named_parameters() if p.requires_grad}
     if got != dict(has):
         raise CheckError(
@@ -304,9 +305,11 @@ def _explain_parameters(module: nn.Module, got: Shapes, has: Shapes) -> str:
         return f"{', '.join(surplus)} should not be trained: no nn.Parameter"
     if missing:
         return f"{', '.join(missing)} is missing: self.{missing[0]} = nn.Parameter(…)"
-    key = next((key for key in has if got.get(key) != has[key]), "")
-    turned = key and tuple(sorted(got[key])) == tuple(sorted(has[key]))
-    return f"the axes of {key} are in the wrong order" if turned else ""
+    key = next(key for key in has if got[key] != has[key])
+    if sorted(got[key]) == sorted(has[key]):
+        return f"the axes of {key} are in the wrong order"
+    count, right = math.prod(got[key]), math.prod(has[key])
+    return "" if count == right else f"{key} should hold {right} numbers, not {count}"
 
 
 def _listed(shapes: Shapes) -> str:

@@ -6,12 +6,14 @@ calls. None of them uses PyTorch's own convolution or pooling, which an answer m
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.checks.errors import CheckError
 from helpers.checks.scope import replaced
 
 Pair = tuple[int, int]  # vertical, horizontal
@@ -210,7 +212,9 @@ REFERENCE: dict[str, object] = {
         *(AveragePooling2d, MaxPooling2d, ScaledTanh, TrainableSubsampling2d),
         *(PartialConvolution2d, RadialBasisOutput, discriminative_loss),
     )
-} | {"convolution_loops": convolve, "convolution_unfold": convolve}
+}
+_FORMS = ("convolution_loops", "convolution_unfold", "convolve")
+REFERENCE |= dict.fromkeys(_FORMS, convolve)
 
 
 def standing_in(answer: Callable, name: str, **instead: object) -> AbstractContextManager[None]:
@@ -219,4 +223,12 @@ def standing_in(answer: Callable, name: str, **instead: object) -> AbstractConte
     `instead` has what stands for a name instead of the reference.
     """
     others = {other: value for other, value in (REFERENCE | instead).items() if other != name}
+    if name in _FORMS:
+        others |= {form: partial(_refuse, name, form) for form in _FORMS if form != name}
     return replaced(answer, others)
+
+
+def _refuse(name: str, form: str, *given: object, **named: object) -> None:
+    raise CheckError(
+        f"{name} calls {form}", "each form of the convolution is to be written out by itself"
+    )

@@ -65,7 +65,9 @@ def _(answer: type) -> None:
 @ScaledTanh.part("very large numbers; single precision; the argument stays as it is")
 def _(answer: type) -> None:
     for single in (False, True):
-        _judge_squashing(answer, 1e3 * normal(3, 4), single=single, gradients=True)
+        # Numbers of usual size are among them, so that not all gradients are about 0.
+        numbers = torch.cat([1e3 * normal(3, 4), normal(3, 4, seed=1)])
+        _judge_squashing(answer, numbers, single=single, gradients=True)
         _judge_squashing(answer, normal(3, 4), single=single, kept=True)
 
 

@@ -21,9 +21,9 @@ from helpers.checks.numpy_lenet.reference import (
 )
 from helpers.checks.parts import Check
 
-convolution_loops = Check("convolution_loops", "outputs agree with the reference in 8 geometries")
+convolution_loops = Check("convolution_loops", "outputs agree with the reference in 9 geometries")
 convolution_backward_loops = Check(
-    "convolution_backward_loops", "d_w and d_image agree with the reference in 8 geometries"
+    "convolution_backward_loops", "d_w and d_image agree with the reference in 9 geometries"
 )
 conv_layer_backward = Check(
     "conv_layer_backward", "param_grad and input_od agree with the reference in 9 geometries"
@@ -129,7 +129,11 @@ def _convolution(
 _ONE = [_convolution(1, (4, 4), 1, 2), _convolution(1, (5, 5), 1, 3, dtype=np.float32)]
 _CHANNELS = [_convolution(3, (4, 4), 1, 2), _convolution(2, (5, 5), 1, 3, dtype=np.float32)]
 _FILTERS = [_convolution(1, (4, 4), 3, 2), _convolution(2, (4, 4), 2, 2, dtype=np.float32)]
-_SIDES = [_convolution(2, (4, 6), 3, 3), _convolution(3, (6, 3), 2, 1, dtype=np.float32)]
+_SIDES = [
+    _convolution(2, (5, 7), 3, 4),
+    _convolution(3, (6, 3), 2, 1, dtype=np.float32),
+    _convolution(3, (3, 3), 2, 3),  # one place in all
+]
 
 
 # --- one image, in loops
@@ -218,7 +222,7 @@ def _loops_part(name: str, cases: list[Convolution]) -> None:
 _loops_part("one channel, one filter", _ONE)
 _loops_part("several channels", _CHANNELS)
 _loops_part("several filters", _FILTERS)
-_loops_part("sides that differ, and filters of 3 × 3 and 1 × 1", _SIDES)
+_loops_part("sides that differ, and filters of 4 × 4 and 1 × 1", _SIDES)
 
 
 @convolution_loops.part("the arguments are left as they were")
@@ -386,7 +390,7 @@ for _which in _EXPECT:
     _backward_part(_which, "one channel, one filter", _ONE)
     _backward_part(_which, "several channels", _CHANNELS)
     _backward_part(_which, "several filters", _FILTERS)
-    _backward_part(_which, "sides that differ, and filters of 3 × 3 and 1 × 1", _SIDES)
+    _backward_part(_which, "sides that differ, and filters of 4 × 4 and 1 × 1", _SIDES)
 
 
 @convolution_backward_loops.part("the arguments are left as they were")
@@ -409,7 +413,7 @@ def _(answer: Callable) -> None:
 _PLAIN = [
     _convolution(1, (4, 4), 2, 2),
     _convolution(3, (5, 6), 4, 3, batch_size=2),
-    _convolution(2, (3, 5), 2, 2, batch_size=3, dtype=np.float32),
+    _convolution(2, (3, 5), 2, 2, batch_size=5, dtype=np.float32),
 ]
 _STRIDES = [
     _convolution(2, (6, 4), 3, 2, batch_size=2, stride=2),
@@ -417,7 +421,7 @@ _STRIDES = [
     _convolution(2, (4, 7), 2, 1, batch_size=2, stride=3),
 ]
 _PADDED = [
-    _convolution(2, (4, 3), 3, 3, batch_size=2, padding=1),
+    _convolution(2, (4, 3), 3, 2, batch_size=2, padding=2),
     _convolution(1, (5, 3), 2, 5, batch_size=3, padding=2),
     _convolution(2, (5, 7), 2, 3, batch_size=2, stride=2, padding=1),
 ]

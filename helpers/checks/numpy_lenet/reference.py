@@ -98,7 +98,7 @@ def _float_types(values: object) -> set[str]:
 def call_and_compare(
     name: str, given: str, answer: Callable, arguments: Mapping[str, object]
 ) -> object:
-    """Do as `call` does, and raise `CheckError` if the answer changed one of its arguments."""
+    """Do as `call` does; refuse answers that change an argument, or return its memory."""
     copies = copy.deepcopy(dict(arguments))
     action = partial(answer, *copies.values())
     result = attempt(f"{name}, given {given},", action, causes=_CAUSES)
@@ -108,6 +108,16 @@ def call_and_compare(
                 f"{name} changes {path}, which belongs to its caller\n  given: {given}",
                 "it is changed in place (+=, out=, [...] = or by filling a dictionary that was "
                 "given); make a new array or dictionary",
+            )
+    arrays = [array for _, array, _ in _leaves(copies, copies) if isinstance(array, np.ndarray)]
+    for path, value, _ in _leaves(result, result, "result"):
+        shared = isinstance(value, np.ndarray) and any(
+            np.may_share_memory(value, a) for a in arrays
+        )
+        if shared:
+            raise CheckError(
+                f"{name} returns memory of its caller, in {path}\n  given: {given}",
+                "an array that was given, or a view of one, is returned; .copy() makes a new one",
             )
     return result
 
@@ -159,10 +169,15 @@ def array_of(name: str, result: object) -> object:
 
 
 def expect_sizes(name: str, given: str, result: Mapping, maps: np.ndarray) -> None:
-    """Raise `CheckError` unless the structure's sizes are those of `maps`."""
+    """Raise `CheckError` unless the structure's sizes are those of `maps`, its `diff`'s too."""
     wanted = dict(zip(SIZES, maps.shape, strict=True))
     got = {key: result.get(key) for key in SIZES}
     if got == wanted:
+        if result.get("diff") is not None and np.shape(result["diff"]) != flat(maps).shape:
+            raise CheckError(
+                f"{name}: the output's diff has a shape of its own\n  given: {given}",
+                "diff is None until the backward pass fills it",
+            )
         return
     missing = [key for key in SIZES if key not in result]
     if missing:

@@ -22,6 +22,9 @@ relu_forward = Check("relu_forward", "max(0, x) of small and large numbers, size
 relu_backward = Check("relu_backward", "the gradient passes where the input was positive")
 
 _LAYER = {"type": "RELU"}
+# Nothing is rounded: what is left over of a negative number is a mistake, however small.
+EXACT = 1e-6
+TINY, LARGE = 1e-6, 1e4  # the scales of what is tried besides 1
 _SHAPES = ((1, 3, 4, 1), (2, 3, 5, 4))
 
 # Of numbers x: what is done wrong, and what it gives.
@@ -77,7 +80,8 @@ def _forward_mistakes(maps: np.ndarray) -> Iterator[Mistake]:
 def _expect_forward(given: str, maps: np.ndarray, result: object) -> None:
     what = f"{relu_forward.name}, data"
     right = flat(np.where(maps > 0, maps, 0))
-    expect(what, given, data_of(relu_forward.name, result), right, _forward_mistakes(maps))
+    data, mistakes = data_of(relu_forward.name, result), _forward_mistakes(maps)
+    expect(what, given, data, right, mistakes, tolerance=EXACT)
 
 
 def _forward_part(answer: Callable, scale: float) -> None:
@@ -89,12 +93,13 @@ def _forward_part(answer: Callable, scale: float) -> None:
 
 @relu_forward.part("numbers between -1 and 1")
 def _(answer: Callable) -> None:
-    _forward_part(answer, scale=1)
+    for scale in (1, TINY):
+        _forward_part(answer, scale)
 
 
 @relu_forward.part("large numbers")
 def _(answer: Callable) -> None:
-    _forward_part(answer, scale=50)
+    _forward_part(answer, LARGE)
 
 
 @relu_forward.part("the sizes of the output")
@@ -111,6 +116,8 @@ def _(answer: Callable) -> None:
         arguments = {"input": structure(maps), "layer": _LAYER}
         result = call_and_compare(relu_forward.name, given, answer, arguments)
         _expect_forward(given, maps, result)
+        arguments["input"] = structure(np.abs(maps))  # where nothing has to be done
+        call_and_compare(relu_forward.name, given, answer, arguments)
 
 
 # --- backwards
@@ -157,12 +164,12 @@ def _backward_arguments(maps: np.ndarray, diff: np.ndarray) -> dict[str, object]
 def _expect_backward(given: str, got: object, maps: np.ndarray, diff: np.ndarray) -> None:
     right, mistakes = flat(np.where(maps > 0, diff, 0)), _backward_mistakes(maps, diff)
     input_od = array_of(relu_backward.name, got)
-    expect(f"{relu_backward.name}, input_od", given, input_od, right, mistakes)
+    expect(f"{relu_backward.name}, input_od", given, input_od, right, mistakes, tolerance=EXACT)
 
 
 @relu_backward.part("inputs between -1 and 1")
 def _(answer: Callable) -> None:
-    for given, maps, diff in _backward_cases(scale=1):
+    for given, maps, diff in (*_backward_cases(scale=1), *_backward_cases(TINY)):
         arguments = _backward_arguments(maps, diff).values()
         got = call(relu_backward.name, given, answer, *arguments)
         _expect_backward(given, got, maps, diff)
@@ -170,7 +177,7 @@ def _(answer: Callable) -> None:
 
 @relu_backward.part("large inputs")
 def _(answer: Callable) -> None:
-    for given, maps, diff in _backward_cases(scale=50):
+    for given, maps, diff in _backward_cases(LARGE):
         arguments = _backward_arguments(maps, diff).values()
         got = call(relu_backward.name, given, answer, *arguments)
         _expect_backward(given, got, maps, diff)

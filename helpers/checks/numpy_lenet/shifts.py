@@ -14,15 +14,15 @@ from helpers.checks.parts import Check
 random_shifts = Check("random_shifts", "thousands of images moved as they should be")
 
 Move = tuple[int, int]  # down and across
-# Each move is counted; the counts' standard deviation is √(n·p·(1 − p)). Six of them are exceeded
-# once in a billion, and the seeds are fixed: a right answer is never refused.
-DEVIATIONS = 6
+Shape = tuple[int, int, int]  # channel, height and width
+# How far counts may be from those expected, in standard deviations. A right answer exceeds five
+# about three times in ten million.
+DEVIATIONS = 5
 
 _ALL_AXES = "channels and batch are padded too; only height and width should be (numpy_layers.pad)"
 _ONE_END = "one end never comes: rng.integers(a, b) stops before b"
-# The images that are tried have two channels.
 _CAUSES: Causes = (
-    (r"broadcast input array from shape \((?!2,)\d+,\d+,\d+\) into shape \(2,", _ALL_AXES),
+    (r"broadcast input array from shape \((\d+),\d+,\d+\) into shape \((?!\1,)", _ALL_AXES),
     (r"low >= high", _ONE_END),
 )
 
@@ -106,8 +106,9 @@ class Trial:
             expected = move(self.images, down, across)
             if expected.shape != self.result.shape:
                 return found
-            fits = np.isclose(self.result, expected, rtol=1e-5, atol=1e-6).all(axis=(0, 1, 2))
-            found[(found < 0) & fits] = number
+            open_ = np.flatnonzero(found < 0)
+            away = np.abs(self.result[..., open_] - expected[..., open_])
+            found[open_[(away < 1e-5).all(axis=(0, 1, 2))]] = number
         return found
 
     def _explain(self) -> str:
@@ -151,14 +152,14 @@ def _given(images: np.ndarray, shift: int) -> str:
     return f"{batch_size} images of {channel} × {height} × {width}, shift {shift}"
 
 
-def _images(count: int, blank: int = 0) -> np.ndarray:
+def _images(count: int, blank: int = 0, shape: Shape = (2, 5, 6)) -> np.ndarray:
     """Return images no two pixels of which are alike but for a border of zeros, `blank` wide.
 
     With a border as wide as the shift, it does not matter what comes in: where an image went can
     be told, and judged, although the answer fills the border wrongly.
     """
     border = ((0, 0), (blank, blank), (blank, blank), (0, 0))
-    return np.pad(numbers((2, 5, 6, count), seed=8, lowest=0.0), border)
+    return np.pad(numbers((*shape, count), seed=8, lowest=0.0), border)
 
 
 def _try(answer: Callable, images: np.ndarray, shift: int, rng: np.random.Generator) -> Trial:
@@ -208,66 +209,58 @@ def _require_moved(trial: Trial) -> None:
 
 @random_shifts.part("images are moved by whole pixels, zeros come in")
 def _(answer: Callable) -> None:
-    for shift, dtype in ((1, np.float64), (2, np.float32)):
-        images = _images(15).astype(dtype)
+    for shift, dtype, shape in (
+        (1, np.float64, (2, 5, 6)),
+        (2, np.float32, (1, 6, 5)),
+        (1, np.float64, (3, 4, 4)),
+    ):
+        images = _images(15, shape=shape).astype(dtype)
         _require_moved(_several(answer, images, shift, np.random.default_rng(1)))
 
 
 @random_shifts.part("all moves from -shift to shift are equally likely")
 def _(answer: Callable) -> None:
-    _expect_even(_one_by_one(answer, calls=200, shift=2))
-    _expect_even(_one_by_one(answer, calls=600, shift=1))
+    for calls, shift in ((200, 2), (300, 1)):
+        trial = _one_by_one(answer, calls, shift)
+        for what, moves in _by_direction(trial):
+            _expect_even(trial, what, moves)
+    trial = _batch(answer, 800, shift=4, shape=(1, 6, 5))
+    for what, moves in _by_direction(trial):
+        if len(set(moves.tolist())) > 1:  # else the part on batches says that all move alike
+            _expect_even(trial, what, moves)
 
 
 @random_shifts.part("a move down says nothing of the move across")
 def _(answer: Callable) -> None:
-    counts = _one_by_one(answer, calls=400, shift=1)
-    down, across = counts.sum(axis=1), counts.sum(axis=0)
-    independent = np.outer(down, across) / counts.sum()
-    bound = DEVIATIONS * np.sqrt(independent + 1)
-    if (np.abs(counts - independent) <= bound).all() and (counts > 0).sum() > 3:
-        return
-    diagonal, other = np.trace(counts), np.trace(counts[::-1])
-    if diagonal == counts.sum():
+    trial = _batch(answer, 500, shift=2, shape=(3, 4, 4))
+    _require_moved(trial)
+    (_, down), (_, across) = _by_direction(trial)
+    if (down == across).all():
         hint = "down and across are the same number; each needs a draw of its own"
-    elif other == counts.sum():
+    elif (down == -across).all():
         hint = "across is minus down; each needs a draw of its own"
-    elif down.max() == down.sum() or across.max() == across.sum():
-        hint = "images move in one direction only"
     else:
         hint = "they are drawn together, and should be drawn apart"
-    raise CheckError(
-        "random_shifts: moves down and across are not independent\n"
-        f"  given: {_given(_images(1), 1)}, 400 times\n"
-        f"  counts, down by across:\n{_table(counts)}",
-        hint,
-    )
+    _expect_independent(trial, "moves down and across", down, across, hint)
+    for one, other in ((down, across), (across, down)):
+        what = "moves down and across of neighbouring images"
+        _expect_independent(trial, what, one[1:], other[:-1], "a draw is used for two images")
 
 
 @random_shifts.part("each image of a batch has moves of its own")
 def _(answer: Callable) -> None:
-    for seed in range(4):
-        trial = _try(answer, _images(400, blank=1), 1, np.random.default_rng(seed))
-        found = trial.found()
-        down, across = found // 3, found % 3
-        for what, moves in (("down", down), ("across", across)):
-            if len(set(moves.tolist())) == 1:
-                raise CheckError(
-                    f"random_shifts: all images of the batch make the same move {what}\n"
-                    f"  given: {trial}",
-                    "one number is drawn for the whole batch; rng.integers(…, size=batch_size) "
-                    "draws one for each image",
-                )
-        if (found[1:] == found[:-1]).mean() > 0.6:
+    trial = _batch(answer, 500, shift=2)
+    for what, moves in _by_direction(trial):
+        if len(set(moves.tolist())) == 1:
             raise CheckError(
-                f"random_shifts: neighbouring images mostly make the same move\n  given: {trial}",
-                "a draw is used for several images",
+                f"random_shifts: all images of the batch make the same move {what}\n"
+                f"  given: {trial}",
+                "one number is drawn for the whole batch; rng.integers(…, size=batch_size) "
+                "draws one for each image",
             )
-        if len(set(np.diff(np.flatnonzero(found == found[0])).tolist())) == 1:
-            raise CheckError(
-                f"random_shifts: the moves repeat at regular distances\n  given: {trial}",
-                "the moves are counted off, not drawn",
-            )
+        hint = "a draw is used for several images, or the moves are in an order"
+        what = f"moves {what} of neighbouring images"
+        _expect_independent(trial, what, moves[1:], moves[:-1], hint)
 
 
 @random_shifts.part("shifts of 0 and of 3")
@@ -324,14 +317,24 @@ def _(answer: Callable) -> None:
 # --- counting moves
 
 
-def _one_by_one(answer: Callable, calls: int, shift: int) -> np.ndarray:
-    """Return how often a batch of one image moves, down by across, `[side, side]`."""
+def _batch(answer: Callable, count: int, shift: int, shape: Shape = (2, 5, 6)) -> Trial:
+    """Return the trial of one batch, large enough to count its moves."""
+    images = _images(count, blank=shift, shape=shape)
+    return _try(answer, images, shift, np.random.default_rng(4))
+
+
+def _one_by_one(answer: Callable, calls: int, shift: int) -> Trial:
+    """Return the trials of many batches of one image as one."""
     images, rng = _images(1, blank=shift), np.random.default_rng(2)
     results = [_try(answer, images, shift, rng).result]  # which finds what is wrong with one
     results += _repeat(answer, images, shift, rng, calls - 1)
-    together = Trial(np.repeat(images, calls, axis=3), shift, np.concatenate(results, axis=3))
-    found, side = together.found(), 2 * shift + 1
-    return np.bincount(found, minlength=side**2).reshape(side, side)
+    return Trial(np.repeat(images, calls, axis=3), shift, np.concatenate(results, axis=3))
+
+
+def _by_direction(trial: Trial) -> tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]]:
+    """Return each image's moves down and across, or raise `CheckError` where it has none."""
+    down, across = np.array(trial.moves)[trial.found()].T
+    return ("down", down), ("across", across)
 
 
 def _repeat(
@@ -346,22 +349,43 @@ def _repeat(
     return [_trial(images, shift, result).result for result in results]
 
 
-def _expect_even(counts: np.ndarray) -> None:
-    """Raise `CheckError` unless all moves down, and all across, are about as frequent."""
-    side, total = len(counts), counts.sum()
-    share, shift = 1 / side, side // 2
-    bound = DEVIATIONS * np.sqrt(total * share * (1 - share))
-    for what, got in (("down", counts.sum(axis=1)), ("across", counts.sum(axis=0))):
-        if (np.abs(got - total * share) <= bound).all():
-            continue
-        shown = ", ".join(
-            f"{move:+d}: {count}" for move, count in zip(_steps(shift), got, strict=True)
-        )
+def _unlikely(counts: np.ndarray, expected: np.ndarray, freedom: int) -> bool:
+    """Tell whether chi-squared is too large for chance, by Wilson and Hilferty's approximation."""
+    if freedom == 0:
+        return False
+    chi_squared, variance = ((counts - expected) ** 2 / expected).sum(), 2 / (9 * freedom)
+    return np.cbrt(chi_squared / freedom) > 1 - variance + DEVIATIONS * np.sqrt(variance)
+
+
+def _expect_even(trial: Trial, what: str, moves: np.ndarray) -> None:
+    """Raise `CheckError` unless all moves in a direction are about as frequent."""
+    shift, side = trial.shift, 2 * trial.shift + 1
+    got, expected = np.bincount(moves + shift, minlength=side), len(moves) / side
+    if not _unlikely(got, np.full(side, expected), side - 1):
+        return
+    shown = ", ".join(f"{move:+d}: {count}" for move, count in zip(_steps(shift), got, strict=True))
+    raise CheckError(
+        f"random_shifts: moves {what} from {-shift} to {shift} should be equally likely\n"
+        f"  given: {trial}\n  expected: about {expected:.0f} each\n  got: {shown}",
+        _explain_uneven(got, shift),
+    )
+
+
+def _expect_independent(
+    trial: Trial, what: str, one: np.ndarray, other: np.ndarray, hint: str
+) -> None:
+    """Raise `CheckError` if one move tells something of the other."""
+    shift, side = trial.shift, 2 * trial.shift + 1
+    counts = np.zeros((side, side), int)
+    np.add.at(counts, (one + shift, other + shift), 1)
+    rows, columns = counts.sum(axis=1), counts.sum(axis=0)
+    seen = counts[rows > 0][:, columns > 0]
+    expected = np.outer(rows[rows > 0], columns[columns > 0]) / len(one)
+    if _unlikely(seen, expected, (len(seen) - 1) * (len(seen.T) - 1)):
         raise CheckError(
-            f"random_shifts: moves {what} from {-shift} to {shift} should be equally likely\n"
-            f"  given: {_given(_images(1), shift)}, {total} times\n"
-            f"  expected: about {total * share:.0f} each\n  got: {shown}",
-            _explain_uneven(got, shift),
+            f"random_shifts: {what} are not independent\n  given: {trial}\n"
+            f"  counts, one by the other:\n{_table(counts)}",
+            hint,
         )
 
 

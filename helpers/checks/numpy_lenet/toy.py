@@ -22,6 +22,7 @@ _W1 = np.array(
     ]
 )
 RATE = 0.01
+LAST_COUNT = 7  # up to this question, answers are whole numbers
 QUESTIONS = (
     "height and width of the convolution's output",
     "height and width of the pooling's output",
@@ -277,13 +278,19 @@ def _near(got: np.ndarray, expected: object) -> bool:
     return bool((np.abs(got - wanted) <= np.maximum(5e-5, 1e-4 * np.abs(wanted))).all())
 
 
+def _whole(got: np.ndarray) -> bool:
+    return bool((got == np.round(got)).all())
+
+
 def _accepted(number: int) -> list[object]:
     """Return the right answers; the last question has one for each way to break its tie."""
     return [_RIGHT[number], *(_SHARES.values() if number == 12 else ())]
 
 
 def _explain_form(number: int, got: np.ndarray) -> str:
-    """Say when an answer has too few decimals, or not as many numbers as are asked for."""
+    """Say when an answer has too few or too many decimals, or not as many numbers as asked for."""
+    if number <= LAST_COUNT and not _whole(got):
+        return "the answer is a whole number"
     if number <= 2 and got.size == 1:
         return "height and width are two numbers"
     if number == 12 and got.size > 1:
@@ -307,17 +314,20 @@ def _expect_answer(answer: Callable, number: int) -> None:
     if answers.get(number) is None or answers[number] is Ellipsis:
         raise CheckError(f"{what}: there is no answer yet")
     got = as_array(what, answers[number])
+    if np.asarray(answers[number]).dtype.kind in "US":
+        raise CheckError(f"{what}: {answers[number]!r} is a text", "a number has no quotes")
     if got.shape == (3, 1) or got.shape == (1, 3):
         got = got.ravel()  # a column or a row of three is a vector too
-    accepted = _accepted(number)
-    if any(_near(got, value) for value in accepted):
+    near = any(_near(got, value) for value in _accepted(number))
+    if near and (number > LAST_COUNT or _whole(got)):
         return
     if number == 10 and got.shape == (3,) and _near(np.abs(got), np.abs(_RIGHT[10])):
         hint = "the sign is wrong: the derivative of −ln y is −1/y"
     elif number >= 8 and not got.any():  # left blank: mistakes that end near zero explain nothing
         hint = ""
     else:
-        explained = (words for words, value in _mistakes(number) if _near(got, value))
+        mistakes = () if near else _mistakes(number)
+        explained = (words for words, value in mistakes if _near(got, value))
         hint = next(explained, "") or _explain_form(number, got)
     shown = np.array2string(got, precision=6, separator=", ")
     raise CheckError(f"{what}: {shown} is not right", hint)

@@ -102,6 +102,7 @@ class Exercise:
     mu: float = 0.0
     decay: float = 0.0
     varied: bool = False
+    dtype: type = np.float64
 
     def __str__(self) -> str:
         settings = ", ".join(f"{name} {value:g}" for name, value in self.settings.items())
@@ -118,7 +119,10 @@ class Exercise:
         """Return the parameters at the start, of two layers."""
         shapes = {2: (3, 4), 5: (2, 3)}
         return {
-            i: {"w": numbers(shape, seed=i), "b": numbers(shape[:1], seed=10 + i)}
+            i: {
+                "w": numbers(shape, seed=i, dtype=self.dtype),
+                "b": numbers(shape[:1], seed=10 + i, dtype=self.dtype),
+            }
             for i, shape in shapes.items()
         }
 
@@ -157,7 +161,8 @@ def gradient(
     for i, own in params.items():
         grad[i] = {}
         for name, value in own.items():
-            away = value - pull * np.cos(np.arange(value.size)).reshape(value.shape)
+            target = pull * np.cos(np.arange(value.size)).reshape(value.shape)
+            away = value - target.astype(value.dtype)
             cost += float((away**2).sum()) / 2
             grad[i][name] = away
     return {"cost": cost, "percent": float(np.mod(cost, 1.0))}, grad
@@ -221,8 +226,8 @@ class _Batches:
 def _reference_update(answer: Callable) -> Iterator[None]:
     """Put the reference in the place of the answer's own `sgd_momentum` while the block runs."""
 
-    def sgd_momentum(*arguments: object) -> tuple[Parameters, Parameters]:
-        return Update()(*copy.deepcopy(arguments))
+    def sgd_momentum(*arguments: object, **named: object) -> tuple[Parameters, Parameters]:
+        return Update()(*copy.deepcopy(arguments), **copy.deepcopy(named))
 
     names = getattr(answer, "__globals__", {})
     before = names.get("sgd_momentum", _ABSENT)
@@ -289,19 +294,21 @@ def _in_a_row(params: object, like: Parameters, exercise: Exercise) -> np.ndarra
 @train.part("one step")
 def _(answer: Callable) -> None:
     _expect_final(_run(answer, Exercise(max_iter=1)))
-    _expect_final(_run(answer, Exercise(max_iter=1, epsilon=0.3)))
+    _expect_final(_run(answer, Exercise(max_iter=1, epsilon=0.3, dtype=np.float32)))
 
 
 @train.part("as many steps as max_iter")
 def _(answer: Callable) -> None:
     for max_iter in (3, 5):
         _expect_final(_run(answer, Exercise(max_iter)))
+    _expect_final(_run(answer, Exercise(20, epsilon=0.3)))  # until the cost is next to nothing
 
 
 @train.part("the learning rate falls")
 def _(answer: Callable) -> None:
     _expect_final(_run(answer, Exercise(4, gamma=0.5)))
     _expect_final(_run(answer, Exercise(6, gamma=0.2, power=1.5)))
+    _expect_final(_run(answer, Exercise(150, gamma=0.5)))
 
 
 @train.part("momentum")
@@ -314,21 +321,25 @@ def _(answer: Callable) -> None:
     _expect_final(_run(answer, Exercise(3, decay=0.4)))
 
 
-@train.part("a new batch in every step")
+@train.part("a new batch in every step, and all settings together")
 def _(answer: Callable) -> None:
     _expect_final(_run(answer, Exercise(4, varied=True)))
+    _expect_final(_run(answer, Exercise(6, gamma=0.3, mu=0.6, decay=0.4, varied=True)))
 
 
 @train.part("a report after every step")
 def _(answer: Callable) -> None:
-    exercise = Exercise(4)
+    exercise = Exercise(6)
     run = _run(answer, exercise)
-    reference = [exercise.follow(replace(Rule(), steps=lambda n, k=k: k)) for k in range(6)]
+    reference = [
+        exercise.follow(replace(Rule(), steps=lambda n, k=k: k))
+        for k in range(exercise.max_iter + 2)
+    ]
     costs = [gradient(params, *exercise.batch(0))[0]["cost"] for params in reference]
     steps = [step for step, _, _ in run.reports]
-    if steps != [1, 2, 3, 4]:
+    if steps != [1, 2, 3, 4, 5, 6]:
         raise CheckError(
-            "train: report should be called once after every step, with the steps 1, 2, 3, 4\n"
+            "train: report should be called once after every step, with the steps 1 to 6\n"
             f"  given: {exercise}\n  got: {', '.join(map(repr, steps)) or 'no report'}",
             _explain_steps(steps),
         )
@@ -362,12 +373,12 @@ def _(answer: Callable) -> None:
 def _explain_steps(steps: list[object]) -> str:
     known = {
         (): "report is never called",
-        (0, 1, 2, 3): "steps are reported from 1: step + 1",
-        (4,): "report is called once at the end; it belongs inside the loop",
+        (0, 1, 2, 3, 4, 5): "steps are reported from 1: step + 1",
+        (6,): "report is called once at the end; it belongs inside the loop",
         (1,): "the loop ends after one step",
-        (2, 3, 4, 5): "steps are reported from 1",
-        (1, 2, 3): "there is one step too few",
-        (1, 2, 3, 4, 5): "there is one step too many",
+        (2, 3, 4, 5, 6, 7): "steps are reported from 1",
+        (1, 2, 3, 4, 5): "there is one step too few",
+        (1, 2, 3, 4, 5, 6, 7): "there is one step too many",
     }
     try:
         return known.get(tuple(steps), "")

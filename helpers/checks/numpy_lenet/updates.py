@@ -48,8 +48,8 @@ class Rule:
         mu: float,
         decay: float,
         params: Parameters,
-        winc: Parameters,
-        grad: Parameters,
+        param_winc: Parameters,
+        param_grad: Parameters,
     ) -> tuple[Parameters, Parameters]:
         """Return new params and θ, as the answer should; the arguments stay as they are."""
         new, history = {}, {}
@@ -57,8 +57,8 @@ class Rule:
             new[i], history[i] = {}, {}
             for name, p in own.items():
                 rate = self.rate(name, w_rate, b_rate)
-                g = grad[i][name] + self.decay(name, decay) * p
-                stepped, theta = self.step(p, winc[i][name], g, rate, mu)
+                g = param_grad[i][name] + self.decay(name, decay) * p
+                stepped, theta = self.step(p, param_winc[i][name], g, rate, mu)
                 new[i][name] = self.after(name, p, stepped, rate, decay)
                 history[i][name] = theta
         return self.result(new, history)
@@ -164,20 +164,24 @@ class Case:
     decay: float = 0.0
     at_rest: bool = True
     keys: tuple[int, ...] = (2,)
+    steepest: float = 1.0  # the largest entry of a gradient
     dtype: type = np.float64
 
     def __str__(self) -> str:
         rates = " then ".join(f"w_rate {w:g}, b_rate {b:g}" for w, b in self.rates)
         theta = "zero" if self.at_rest else "not zero"
         keys = ", ".join(map(str, self.keys))
-        return f"{rates}; mu {self.mu:g}, decay {self.decay:g}, θ {theta}, layers {keys}"
+        return (
+            f"{rates}; mu {self.mu:g}, decay {self.decay:g}, θ {theta}, layers {keys}, "
+            f"gradients up to {self.steepest:g}"
+        )
 
-    def parameters(self, seed: int) -> dict[int, dict[str, np.ndarray]]:
-        """Return `w` and `b` of every layer, each of its own shape."""
+    def parameters(self, seed: int, scale: float = 1.0) -> dict[int, dict[str, np.ndarray]]:
+        """Return `w` and `b` of every layer, each of its own shape, from `-scale` to `scale`."""
         return {
             i: {
-                "w": numbers((2 + i % 3, i + 1), seed + i, dtype=self.dtype),
-                "b": numbers((2 + i % 3,), seed + 50 + i, dtype=self.dtype),
+                "w": scale * numbers((2 + i % 3, i + 1), seed + i, dtype=self.dtype),
+                "b": scale * numbers((2 + i % 3,), seed + 50 + i, dtype=self.dtype),
             }
             for i in self.keys
         }
@@ -188,7 +192,7 @@ class Case:
         if self.at_rest:
             winc = {i: {n: np.zeros_like(v) for n, v in own.items()} for i, own in winc.items()}
         for step, (w_rate, b_rate) in enumerate(self.rates):
-            grad = self.parameters(300 + 7 * step)
+            grad = self.parameters(300 + 7 * step, self.steepest)
             params, winc = rule(w_rate, b_rate, self.mu, self.decay, params, winc, grad)
             yield params, winc
 
@@ -301,11 +305,19 @@ def _(answer: Callable) -> None:
     _expect(answer, Case(mu=0.0, keys=(7, 4)))
 
 
-@sgd_momentum.part("several steps with a falling rate")
+@sgd_momentum.part("several steps with falling rates, and all of the rule together")
 def _(answer: Callable) -> None:
-    rates = tuple((rate, rate) for rate in (0.2, 0.1, 0.05, 0.02))
-    _expect(answer, Case(rates=rates))
-    _expect(answer, Case(rates=rates, mu=0.7, dtype=np.float32))
+    _expect(answer, Case(rates=tuple((rate, rate) for rate in (0.2, 0.1, 0.05, 0.02))))
+    together = Case(
+        rates=((0.2, 0.3), (0.1, 0.03), (0.04, 0.08)),
+        mu=0.7,
+        decay=0.3,
+        at_rest=False,
+        keys=(2, 5, 8),
+        steepest=10.0,
+        dtype=np.float32,
+    )
+    _expect(answer, together)
 
 
 @sgd_momentum.part("the arguments are left as they were")

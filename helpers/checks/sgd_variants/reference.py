@@ -6,13 +6,15 @@ judges one answer and not those that it calls.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from helpers.checks.scope import replaced
 
 Arrays = dict[str, np.ndarray]
 
@@ -27,7 +29,6 @@ SHAPES = {
     "output.bias": (10,),
 }
 PARAMETER_COUNT = sum(math.prod(shape) for shape in SHAPES.values())
-_ABSENT = object()
 
 
 def views(theta: np.ndarray) -> Arrays:
@@ -197,41 +198,14 @@ REFERENCE = {
 }
 
 
-@contextmanager
-def standing_in(answer: Callable, name: str, **instead: object) -> Iterator[None]:
+def standing_in(answer: Callable, name: str, **instead: object) -> AbstractContextManager[None]:
     """Let `answer`, called `name`, find the reference under all other names of the chapter.
 
     `instead` has what stands for a name instead of the reference. Afterwards, also after an error,
     the notebook has its own functions again.
     """
-    scope, others = _scope(answer), REFERENCE | instead
-    others = {other: value for other, value in others.items() if other != name}
-    before = {other: scope.get(other, _ABSENT) for other in others}
-    scope.update(others)
-    try:
-        yield
-    finally:
-        for other, value in before.items():
-            if value is _ABSENT:
-                scope.pop(other, None)
-            else:
-                scope[other] = value
-
-
-def _scope(answer: Callable) -> dict[str, object]:
-    """Return the global names of a function, also of one that is wrapped, bound or partial."""
-    while True:
-        inner = next(
-            (
-                getattr(answer, attribute)
-                for attribute in ("__wrapped__", "__func__", "func")
-                if hasattr(answer, attribute)
-            ),
-            None,
-        )
-        if inner is None:
-            return getattr(answer, "__globals__", {})
-        answer = inner
+    others = {other: value for other, value in (REFERENCE | instead).items() if other != name}
+    return replaced(answer, others)
 
 
 # --- between NumPy, batch-last, and torch, batch-first
