@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -180,22 +182,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
+def made_once(name: str, factory, config: pytest.Config, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` has filled, once for all processes that share the tests."""
+    base = factory.getbasetemp()
+    base = base.parent if hasattr(config, "workerinput") else base
+    folder, done = base / name, base / f"{name}.done"
+    with FileLock(base / f"{name}.lock"):
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def published_once(tmp_path_factory, request) -> Project:
     """A project whose sample notebook has been published; nobody may write in it."""
     import publish
 
-    folder = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        folder = folder.parent  # of all processes that share the tests: one publishes for them
-    done = folder / "published.done"
-    with FileLock(folder / "published.lock"):
-        if done.exists():
-            return Project.at(folder / "published")
-        project = make_project(folder / "published")
+    def make(folder: Path) -> None:
+        project = make_project(folder)
         publish.publish(project, project.entry("sample"))
-        done.touch()
-        return project
+
+    return Project.at(made_once("published", tmp_path_factory, request.config, make))
 
 
 @pytest.fixture
@@ -229,15 +237,37 @@ def quick_book(tmp_path_factory) -> Project:
 @pytest.fixture(scope="session")
 def book_site(tmp_path_factory, request) -> Path:
     """The HTML of the book itself, built once as the README types it; nobody may write in it."""
-    folder = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        folder = folder.parent  # of all processes that share the tests: one builds for them
-    done = folder / "book-site.done"
-    with FileLock(folder / "book-site.lock"):
-        if not done.exists():
-            command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
-            command += ["-W", "-n", "--keep-going", "--path-output", str(folder / "book-site")]
-            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-            assert run.returncode == 0, run.stdout + run.stderr
-            done.touch()
-    return folder / "book-site" / "_build" / "html"
+
+    def make(folder: Path) -> None:
+        command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
+        command += ["-W", "-n", "--keep-going", "--path-output", str(folder)]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+    site = made_once("book-site", tmp_path_factory, request.config, make)
+    return site / "_build" / "html"
+
+
+NEEDS_BROWSER = 'needs the extra "browser": pip install -e ".[browser]"'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A headless Chromium, of the system's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason=NEEDS_BROWSER)
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        # No sandbox: where the tests run as root, as in a container, Chromium has none.
+        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, from the Python package that carries it."""
+    pytest.importorskip("axe_playwright_python", reason=NEEDS_BROWSER)
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")

@@ -122,7 +122,7 @@ PARTLY = {
         "pooling_layer_backward": (6 / 7, "attains the maximum"),
         "relu_backward": (1, ""),
         "inner_product_backward": (1, ""),
-        "sgd_momentum": (6 / 7, "weight decay acts on the biases"),
+        "sgd_momentum": (5 / 7, "weight decay acts on the biases"),
     },
     "hw7": {
         "LeNet5": (0.5, "ReLU is missing after the second fully connected layer"),

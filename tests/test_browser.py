@@ -6,17 +6,13 @@ results, one page of each kind, and not at all pages. One page is loaded once, a
 every way.
 """
 
-import functools
 import re
-import shutil
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 
 import pytest
 from catalogue import Project
 from conftest import ROOT
+from loopback import serving
 from test_site import chapters
 
 PAGES = chapters(Project().toc)
@@ -36,46 +32,14 @@ WORDS = {
 # content" stands outside all landmarks.
 OF_THE_THEME = ("region",)
 
-MAX_BYTES = 1_500_000  # of a page with its pictures
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """A headless Chromium, started once."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason='needs the extra "browser": pip install -e ".[browser]"'
-    )
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        # No sandbox: where the tests run as root, as in a container, Chromium has none.
-        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+MAX_BYTES = 1_600_000  # of a page with its pictures
 
 
 @pytest.fixture(scope="module")
 def address(book_site) -> Iterator[str]:
     """The address at which the built book is served, on loopback."""
-    handler = functools.partial(Quiet, directory=book_site)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The source of axe-core, from the Python package that carries it."""
-    pytest.importorskip("axe_playwright_python", reason='needs the extra "browser"')
-    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    with serving(book_site) as address:
+        yield f"{address}/"
 
 
 class Visit:
@@ -181,7 +145,9 @@ PLANTED = {
     "error: planted": "<img src='none.png' alt='x' onerror='throw Error(\"planted\")'>",
     "1280: the page is": "<div style='width: 2000px'>wide</div>",
     "390: the page is": "<div style='width: 600px'>wide</div>",
-    "cut off on paper: pre": "<div style='overflow: auto; width: 50px'><pre>0123456789</pre></div>",
+    "cut off on paper: div": (
+        "<div style='overflow: auto; width: 50px'><p style='width: 90px'>0123456789</p></div>"
+    ),
     "Enter does not open it": (
         "<details onclick='event.preventDefault()'><summary>a</summary></details>"
     ),

@@ -85,3 +85,15 @@ def test_the_rows_of_a_small_matrix_stand_below_each_other():
         "  got: [[1. , 2. ],",
         "        [3. , 4.5]]",
     ]
+
+
+def test_a_small_error_is_not_explained_by_a_mistake_that_shows_nowhere():
+    right = np.array([0.5, 0.0, 0.25])
+    unseen = [("large numbers are clipped at 1", np.minimum(right, 1))]
+    got = right + np.array([0, -1e-6, 0])
+    with pytest.raises(CheckError) as caught:
+        expect("x", "numbers", got, right, unseen, tolerance=1e-9)
+    assert "Likely mistake" not in str(caught.value)
+    many = np.tile(right, 4)
+    with pytest.raises(CheckError, match=r"\(4 of 12 values differ\)"):
+        expect("x", "numbers", np.tile(got, 4), many, tolerance=1e-9)

@@ -4,26 +4,18 @@ Needs the extra `browser` and a Chromium on the path; without them these tests a
 that are not published yet are replaced by random ones, which read something into any digit.
 """
 
-import functools
 import json
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 
 import publish
 import pytest
 from catalogue import Project
+from loopback import serving
 from test_draw import NEEDS_NODE, NETWORKS, SOURCES, node, random_network
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NAMES = ["C1", "S2", "C3", "S4", "C5", "F6"]
 SEVEN = [[(0.28, 0.21), (0.72, 0.21), (0.45, 0.83)]]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +35,8 @@ def site(published_once, tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(site):
     """The address of the site on a server of this machine."""
-    handler = functools.partial(Quiet, directory=site)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason='needs the extra "browser": pip install -e ".[browser]"'
-    )
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        # No sandbox: where the tests run as root, as in a container, Chromium has none.
-        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with serving(site) as address:
+        yield address
 
 
 @pytest.fixture
@@ -94,8 +66,7 @@ def visit(browser):
     yield open_page
     for context in contexts:
         context.close()
-    # The theme's own scripts, which every page has, declare a name twice.
-    assert [each for each in complaints if "THEBE_JS_URL" not in each] == []
+    assert complaints == []
 
 
 def answers(tab):
@@ -250,15 +221,13 @@ def test_weights_that_are_missing_or_damaged_give_one_sentence(visit, site, tmp_
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_the_page_fits_and_axe_finds_nothing(visit, server, viewport, theme):
-    pytest.importorskip("axe_playwright_python", reason='needs the extra "browser"')
+def test_the_page_fits_and_axe_finds_nothing(visit, server, axe, viewport, theme):
     tab = visit(server, viewport, color_scheme=theme)
     tab.get_by_role("button", name="a drawn 2").click()
     tab.locator(".draw-network .draw-stage").first.press("ArrowDown")
     answers(tab)
     assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    axe = resources.files("axe_playwright_python") / "axe.min.js"
-    tab.evaluate(axe.read_text(encoding="utf-8"))
+    tab.evaluate(axe)
     found = tab.evaluate("axe.run('.bd-article')")["violations"]
     assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
 

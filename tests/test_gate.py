@@ -579,8 +579,8 @@ def test_results_that_differ_from_the_copys_are_refused(project):
     results = json.loads(path.read_text(encoding="utf-8"))
     results["model"]["test_accuracy"] = 0.999
     path.write_text(json.dumps(results), encoding="utf-8")
-    (fault,) = gate.book_faults(project)
-    assert "differs from the results" in fault and "`make book` writes it" in fault
+    (fault,) = (one for one in gate.book_faults(project) if "differs from the results" in one)
+    assert "`make book` writes it" in fault
     results["provenance"]["outputs_sha256"] = "0" * 64
     path.write_text(json.dumps(results), encoding="utf-8")
     assert any("belongs to another run" in fault for fault in gate.book_faults(project))

@@ -1,16 +1,13 @@
 """The project's parts agree: dependencies, addresses, notebooks and their entries."""
 
-import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import tomllib
 import venv
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import catalogue
@@ -23,6 +20,7 @@ import stamp
 import yaml
 from catalogue import Project
 from conftest import ROOT
+from loopback import serving
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -298,16 +296,8 @@ def repository(tmp_path_factory) -> Iterator[str]:
     git(folder, "add", ".")
     git(folder, "commit", "--message", "The package")
     git(folder, "update-server-info")  # so that a plain file server can serve it
-    handler = functools.partial(QuietHandler, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/.git"
-        server.shutdown()
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        """Say nothing."""
+    with serving(folder) as address:
+        yield f"{address}/.git"
 
 
 @pytest.fixture(scope="module")

@@ -611,12 +611,12 @@ def documents(project: Project) -> Iterator[Document]:
         yield Document(name, name, read_page(path)[0], results, blocks)
     for entry in project.published():
         names = names_of(entry, results)
-        for text in (entry.headline, *(text for row in entry.main for text in row.values())):
-            if "<!--" in text:
-                # Their values are never written there, so none has drifted.
-                text = read(text, names, {}).text
-                place = f"tools/notebooks.toml, {entry.name}"
-                yield Document(entry.name, place, text, names, {})
+        stamped = [text for row in entry.main for text in row.values() if "<!--" in text]
+        for text in filter(None, (entry.headline, *stamped)):
+            # Their values are never written there, so none has drifted.
+            text = read(text, names, {}).text
+            place = f"tools/notebooks.toml, {entry.name}"
+            yield Document(entry.name, place, text, names, {})
         for path in (project.source(entry.name), project.copy(entry.name)):
             for cell in raw_notebook(path)["cells"]:
                 if cell["cell_type"] == "markdown":

@@ -1,8 +1,8 @@
 """What a page loads and how it is marked up, once Sphinx and its theme are done with it.
 
-The extensions that jupyter-book brings load scripts that nothing here uses, some of them twice, and
-jupyter-book loads each script in `_static`, MathJax too, before a page is shown. Two kinds of
-markup that others write are an obstacle to screen readers.
+The extensions that jupyter-book brings load scripts and styles that nothing here uses, some of them
+twice, and jupyter-book loads each script in `_static`, MathJax too, before a page is shown. Two
+kinds of markup that others write are an obstacle to screen readers.
 """
 
 import re
@@ -21,6 +21,8 @@ def mend(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: 
     body = UNUSED_SETTINGS.sub("", context.get("body", ""))
     body = EMPTY_HEADER.sub("<td></td>", body)
     context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    styles = context["css_files"]
+    styles[:] = [style for style in styles if not UNUSED.search(_shown(style))]
     has_formulas = 'class="math' in body
     context["script_files"][:] = [
         script

@@ -118,6 +118,26 @@ def require_written(what: str, function: object) -> None:
                 raise NotWrittenYet(f"{what} is not written yet.")
 
 
+def list_of_losses(losses: object, steps: int) -> list | tuple:
+    """Return what `train` returned, as a list of a loss for each step; `CheckError` if it is none.
+
+    How many there are, and what they hold, is for the caller to judge.
+    """
+    if isinstance(losses, np.ndarray | torch.Tensor) and losses.ndim == 1:
+        losses = list(losses)
+    if not isinstance(losses, list | tuple):
+        raise CheckError(
+            f"train should return a list of {steps} losses, not {losses!r:.80}",
+            "one loss is returned, not those of all steps",
+        )
+    if any(isinstance(loss, torch.Tensor) and loss.requires_grad for loss in losses):
+        raise CheckError(
+            "train returns losses that are tensors with gradients",
+            "each keeps the graph of its step in memory; append loss.item()",
+        )
+    return losses
+
+
 def cause(message: str, causes: Causes = ()) -> str:
     """Return what a message usually comes from, by `causes` or torch's commonest, or ""."""
     known = (*causes, *_CAUSES)

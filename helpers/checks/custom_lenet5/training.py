@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.checks.answers import Causes, attempt
+from helpers.checks.answers import Causes, attempt, list_of_losses
 from helpers.checks.custom_lenet5 import reference
 from helpers.checks.custom_lenet5.judging import CAUSES
 from helpers.checks.custom_lenet5.reference import standing_in
@@ -403,19 +403,7 @@ def _in_a_row(tensors: list[Tensor]) -> np.ndarray:
 @train.part("the losses of all steps, without their graphs")
 def _(answer: Callable) -> None:
     for run in _runs(answer):
-        losses = run.returned
-        if isinstance(losses, np.ndarray | Tensor) and losses.ndim == 1:
-            losses = list(losses)
-        if not isinstance(losses, list | tuple):
-            raise CheckError(
-                f"train should return a list of {run.steps_asked} losses, not {losses!r:.60}",
-                "one loss is returned, not those of all steps",
-            )
-        if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
-            raise CheckError(
-                "train returns losses that still know their gradient",
-                "each keeps the graph of its step in memory; keep loss.detach() or loss.item()",
-            )
+        losses = list_of_losses(run.returned, run.steps_asked)
         right = np.array([value for _, _, value in run.losses])
         got = as_array("train, losses", losses)
         if got.shape != (run.steps_asked,):

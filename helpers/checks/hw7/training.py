@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.checks.answers import attempt
+from helpers.checks.answers import attempt, list_of_losses
 from helpers.checks.diagnosis import RECOGNISED, Mistake, expect, same
 from helpers.checks.errors import CheckError
 from helpers.checks.hw7.reference import (
@@ -320,18 +320,7 @@ def _run(answer: Callable, exercise: Exercise) -> Run:
 
 def _as_losses(losses: object, exercise: Exercise) -> np.ndarray:
     """Return the answer's list as an array `[steps]`, or raise `CheckError`."""
-    if isinstance(losses, np.ndarray | Tensor) and losses.ndim == 1:
-        losses = list(losses)
-    if not isinstance(losses, list | tuple):
-        raise CheckError(
-            f"train should return a list of {exercise.steps} losses, not {losses!r:.80}",
-            "one loss is returned, not those of all steps",
-        )
-    if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
-        raise CheckError(
-            "train returns losses that are tensors with gradients",
-            "each keeps the graph of its step in memory; append loss.item()",
-        )
+    losses = list_of_losses(losses, exercise.steps)
     if len(losses) != exercise.steps:
         raise CheckError(
             f"train returns {len(losses)} losses\n  given: {exercise}",
