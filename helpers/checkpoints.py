@@ -212,9 +212,11 @@ class Finished:
 
     `decides` is all that the result hangs on, besides versions, threads and precision, which count
     by themselves; functions among it are read down to the code that they call. What cannot be read,
-    and what another process holds, is not kept. Raises `CheckpointError` if the folder cannot be
-    written.
+    and what another process holds, is not kept. `after` is how many seconds the run had taken when
+    the loaded result was saved. Raises `CheckpointError` if the folder cannot be written.
     """
+
+    after = 0.0
 
     def __init__(self, folder: str | Path, name: str, decides: Mapping[str, object]):
         try:
@@ -232,13 +234,15 @@ class Finished:
         if saved is None:
             return None
         self._file.complete = True
+        self.after = saved.get("after", 0.0)
         return _converted(saved["result"], Tensor, Tensor.numpy)
 
-    def save(self, result: object) -> None:
+    def save(self, result: object, after: float = 0.0) -> None:
         """Keep `result`: NumPy arrays, numbers and texts, in lists and dictionaries."""
         if self._file is not None:
             self._file.start_clock(0.0)
-            self._file.save({"result": _converted(result, np.ndarray, torch.from_numpy)})
+            kept = _converted(result, np.ndarray, torch.from_numpy)
+            self._file.save({"result": kept, "after": after})
             self._file.complete = True
 
 

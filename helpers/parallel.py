@@ -40,12 +40,14 @@ def results(
     workers: int,
     folder: str | Path,
     expected: type[Exception] | tuple[type[Exception], ...] = (),
+    run: runtime.Run | None = None,
 ) -> list[object]:
     """Return the results of `jobs`, in their order; an `expected` exception stands for a result.
 
     `workers` processes compute at once; what a job prints there is dropped. One worker is this
     process itself, with the threads that it has. What an interrupted run had finished is taken
-    over from `folder`. Any other exception of a job is raised, and the rest is given up.
+    over from `folder`, and `run` counts the time that it took until then. Any other exception of a
+    job is raised, and the rest is given up.
     """
     found = [
         Finished(folder, job.name, {"computed by": _function(job.compute), **job.decides})
@@ -56,12 +58,14 @@ def results(
     taken_over = len(jobs) - len(missing)
     if taken_over:
         print(f"{what}: {taken_over} taken over from {folder}; delete it to start afresh.")
+        if run is not None:
+            run.go_on_after(max(saved.after for saved in found))
     # One alone can show how far it has come.
     progress = JointProgress(what, len(missing), unit="done") if len(missing) > 1 else None
     computed = _computed([jobs[i].compute for i in missing], min(workers, len(missing)))
     for i, outcome in zip(missing, computed, strict=True):
         if not isinstance(outcome, Exception):
-            found[i].save(outcome)
+            found[i].save(outcome, 0.0 if run is None else run.seconds)
         elif not isinstance(outcome, expected):
             raise outcome
         outcomes[i] = outcome

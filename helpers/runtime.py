@@ -182,6 +182,7 @@ class Run:
         self._networks: dict[str, str] = {}  # their files, in base64
         self._helpers_sha256 = sources.package_hash()  # at the start: they may be edited meanwhile
         self._start = time.perf_counter()
+        self._earlier = 0.0
         if not dataset.is_real:
             display(HTML(stand_in_banner(dataset)))
 
@@ -212,6 +213,18 @@ class Run:
         self._networks[name] = base64.b64encode(file).decode()
         self.record("networks", {name: {"sha256": sha256, "bits": bits, "bytes": len(file)}})
 
+    @property
+    def seconds(self) -> float:
+        """How long this run has taken so far, with its parts before an interruption."""
+        return self._earlier + time.perf_counter() - self._start
+
+    def go_on_after(self, seconds: float) -> None:
+        """Count the first `seconds` of a run that was interrupted and that this one goes on with.
+
+        They end with the last result that is taken over; of several calls the largest counts.
+        """
+        self._earlier = max(self._earlier, seconds)
+
     def provenance(self) -> dict[str, object]:
         """Return what a reader needs to repeat this run, as a JSON-able dictionary."""
         dataset = self.dataset
@@ -231,7 +244,8 @@ class Run:
             "versions": {"python": platform.python_version()}
             | {package: metadata.version(package) for package in PACKAGES}
             | _blas(),
-            "seconds": round(time.perf_counter() - self._start, 1),
+            "seconds": round(self.seconds, 1),
+            "resumed": self._earlier > 0,
             "date": _today(),
         }
 
@@ -273,12 +287,13 @@ def stand_in_banner(dataset: ImageDataset) -> str:
 def _provenance_html(provenance: dict[str, object]) -> str:
     dataset = provenance["dataset"]
     real = "" if dataset["is_real"] else " (a stand-in, not the real data set)"
+    parts = ", in more than one part," if provenance["resumed"] else ""
     rows = {
         "Data": f"{dataset['name']}{real}, {dataset['checksum'][:23]}…",
         "Device": f"{provenance['device']}, threads: {provenance['threads']}",
         "Seed": provenance["seed"],
         "Versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
-        "Time": f"{provenance['seconds']:,.0f} s on {provenance['date']}",
+        "Time": f"{provenance['seconds']:,.0f} s{parts} on {provenance['date']}",
         "Parameters": ", ".join(f"{k} = {v!r}" for k, v in provenance["parameters"].items()),
     }
     cells = "".join(

@@ -67,6 +67,73 @@ def get_intermediate(model, X):
 
 LeNet5.get_intermediate = get_intermediate""",
     },
+    "custom_lenet5": {
+        "def prepare": """
+right_prepare = prepare
+
+
+def prepare(images):
+    prepared = right_prepare(images)
+    prepared[:, :, :2], prepared[:, :, 30:] = 0, 0
+    prepared[:, :, :, :2], prepared[:, :, :, 30:] = 0, 0
+    return prepared""",
+        "def output_size": """
+def output_size(size, kernel_size, stride=1, padding=0):
+    return (size + 2 * padding - kernel_size) // stride + 1""",
+        "def convolution_loops": """
+right_loops = convolution_loops
+
+
+def convolution_loops(X, weight, bias, stride=(1, 1), padding=(0, 0)):
+    return right_loops(X, weight, None, stride, padding)""",
+        "def scatter_windows": """
+def scatter_windows(windows, shape, stride):
+    X = windows.new_zeros(shape)
+    for i, j in product(*map(range, windows.shape[1:3])):
+        seen_by(X, i, j, windows.shape[3:5], stride).copy_(windows[:, i, j])
+    return X""",
+        "class Convolution2d": """
+def swapped(self, X):
+    return convolve(X, self.weight, self.bias, self.stride[::-1], self.padding)
+
+
+Convolution2d.forward = swapped""",
+        "class ScaledTanh": """
+ScaledTanh.forward = lambda self, a: torch.tanh(2 / 3 * a)""",
+        "class TrainableSubsampling2d": """
+right_sum = TrainableSubsampling2d.forward
+
+
+def of_the_mean(self, X):
+    return right_sum(self, X / 4)
+
+
+TrainableSubsampling2d.forward = of_the_mean""",
+        "def discriminative_loss": """
+right_loss = discriminative_loss
+
+
+def discriminative_loss(scores, labels, rubbish=10.0):
+    return len(scores) * right_loss(scores, labels, rubbish)""",
+        "def lenet5": """
+right_lenet5 = lenet5
+
+
+def lenet5():
+    model = right_lenet5()
+    model.squash6 = nn.Identity()
+    return model""",
+        "def train": """
+right_train = train
+
+
+def train(model, optimizer, images, labels, *, steps, batch_size, schedule, loss_function,
+          generator):
+    return right_train(
+        model, optimizer, images, labels, steps=steps, batch_size=batch_size,
+        schedule=lambda step: schedule(0), loss_function=loss_function, generator=generator,
+    )""",
+    },
     "sgd_variants": {
         "def relu_backward": """
 def relu_backward(d_outputs, outputs):
@@ -131,6 +198,25 @@ PARTLY = {
         "multiply_adds": (0.2, "nothing but zeros came"),
         "get_intermediate": (0, "in the wrong order"),
     },
+    "custom_lenet5": {
+        "prepare": (2 / 3, "the frame is 0, and should be background, -0.1"),
+        "output_size": (0.8, "raise ValueError"),
+        "convolution_loops": (4 / 7, "the bias is missing"),
+        "convolution_unfold": (1, ""),
+        "gather_windows": (1, ""),
+        "scatter_windows": (0.25, "an entry takes the place of another"),
+        "convolve": (1, ""),
+        "Convolution2d": (0.5, "vertical and horizontal stride are swapped"),
+        "AveragePooling2d": (1, ""),
+        "MaxPooling2d": (1, ""),
+        "ScaledTanh": (0, "the factor 1.7159 is missing"),
+        "TrainableSubsampling2d": (0, "the mean of each window is taken"),
+        "PartialConvolution2d": (1, ""),
+        "RadialBasisOutput": (1, ""),
+        "discriminative_loss": (1 / 6, "the losses of the batch are added up"),
+        "lenet5": (7 / 8, "the squashing is missing"),
+        "train": (5 / 6, "the schedule is read for step 0 only"),
+    },
     "sgd_variants": {
         "relu_backward": (2 / 3, "changes its argument d_outputs"),
         "max_pool_backward": (2 / 3, "each of several equal maxima gets the whole gradient"),
@@ -190,6 +276,78 @@ def get_intermediate(model, X):
 
 
 LeNet5.get_intermediate = get_intermediate""",
+    },
+    "custom_lenet5": {
+        "def prepare": """
+def prepare(images):
+    return images""",
+        "def output_size": """
+def output_size(size, kernel_size, stride=1, padding=0):
+    return size""",
+        "def convolution_loops": """
+def convolution_loops(X, weight, bias, stride=(1, 1), padding=(0, 0)):
+    return X""",
+        "def convolution_unfold": """
+def convolution_unfold(X, weight, bias, stride=(1, 1), padding=(0, 0)):
+    return X""",
+        "def gather_windows": """
+def gather_windows(X, kernel_size, places, stride):
+    return X
+
+
+def scatter_windows(windows, shape, stride):
+    return windows""",
+        "def convolve": """
+def convolve(X, weight, bias=None, stride=(1, 1), padding=(0, 0)):
+    return X""",
+        "class Convolution2d": """
+class Convolution2d(nn.Module):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True):
+        super().__init__()""",
+        "class AveragePooling2d": """
+class AveragePooling2d(nn.Module):
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__()
+
+    def forward(self, X):
+        return X""",
+        "class MaxPooling2d": """
+class MaxPooling2d(nn.Module):
+    def __init__(self, kernel_size, stride=None):
+        super().__init__()
+
+    def forward(self, X):
+        return X""",
+        "class ScaledTanh": """
+class ScaledTanh(nn.Module):
+    def forward(self, a):
+        return a""",
+        "class TrainableSubsampling2d": """
+class TrainableSubsampling2d(nn.Module):
+    def __init__(self, channels):
+        super().__init__()""",
+        "class PartialConvolution2d": """
+class PartialConvolution2d(nn.Module):
+    def __init__(self, connected, kernel_size):
+        super().__init__()""",
+        "class RadialBasisOutput": """
+class RadialBasisOutput(nn.Module):
+    def __init__(self, codes):
+        super().__init__()
+        self.weight = nn.Parameter(codes)
+
+    def forward(self, X):
+        return X @ self.weight.T""",
+        "def discriminative_loss": """
+def discriminative_loss(scores, labels, rubbish=10.0):
+    return scores.mean()""",
+        "def lenet5": """
+def lenet5():
+    return nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))""",
+        "def train": """
+def train(model, optimizer, images, labels, *, steps, batch_size, schedule, loss_function,
+          generator):
+    return [0.0] * steps""",
     },
     "sgd_variants": {
         "def relu_backward": """

@@ -308,6 +308,23 @@ def test_right_answers_pass(name, capsys):
 # Other ways to write the same: a name, and what is written instead of what.
 OTHERS = [
     (
+        "PartialConvolution2d",
+        "        self.weight = nn.Parameter",
+        "        self.register_parameter('bias', None)  # it is then the first of them\n"
+        "        self.weight = nn.Parameter",
+    ),
+    (
+        "TrainableSubsampling2d",
+        "self.coefficient = nn.Parameter",
+        "self.register_parameter('bias', None)\n        self.coefficient = nn.Parameter",
+    ),
+    (
+        "RadialBasisOutput",
+        'self.register_buffer("codes", codes, persistent=False)',
+        "self.codes = nn.Parameter(codes, requires_grad=False)",
+    ),
+    ("output_size", "    return ", "    return np.int64(1) * "),
+    (
         "prepare",
         "return padded",
         (
@@ -323,14 +340,9 @@ OTHERS = [
         "Y = torch.tensordot(windows, weight, ([1, 4, 5], [1, 2, 3])).permute(0, 3, 1, 2)",
     ),
     (
-        "convolution_unfold",
-        "    windows",
-        (
-            "    return F.fold(weight.flatten(1) @ F.unfold(X, weight.shape[2:], "
-            "stride=stride) + (0 if bias is None else bias[:, None]), [(n - k) // "
-            "s + 1 for n, k, s in zip(X.shape[2:], weight.shape[2:], stride)], 1)\n"
-            "    windows"
-        ),
+        "lenet5",
+        "parameter.uniform_(-1, 1)",
+        "if layer[0] != 'S': parameter.uniform_(-1, 1)",
     ),
     (
         "gather_windows",
@@ -436,6 +448,7 @@ def test_other_right_answers_pass(name, old, new, capsys):
 # What is written instead of what, how many parts fail, and what the hint says, if there is one.
 WRONG = {
     "prepare": [
+        (("/ 255)", "/ images.max().float())"), 1, ""),
         (("/ 255)", "/ 256)"), 1, "divided by 256"),
         ((" + BACKGROUND\n", "\n"), 2, "offset of -0.1 is missing"),
         (("INK - BACKGROUND", "INK"), 1, "255 becomes 1.075"),
@@ -490,6 +503,17 @@ WRONG = {
         ),
     ],
     "convolution_unfold": [
+        (
+            (
+                "    windows",
+                "    return F.fold(weight.flatten(1) @ F.unfold(X, weight.shape[2:], "
+                "stride=stride) + (0 if bias is None else bias[:, None]), [(n - k) // "
+                "s + 1 for n, k, s in zip(X.shape[2:], weight.shape[2:], stride)], 1)\n"
+                "    windows",
+            ),
+            7,
+            "write this yourself",
+        ),
         (
             ("    X = F.pad", "    return convolution_loops(X, weight, bias)\n    X = F.pad"),
             7,
@@ -572,6 +596,7 @@ WRONG = {
         (("    return Y", "    Y = torch.relu(Y)\n    return Y"), 7, "ReLU"),
     ],
     "gather_windows": [
+        (("stride[0] * row, stride[1] * column", "stride[0], stride[1]"), 4, "so many rows"),
         ((".contiguous()", ""), 1, "contiguous"),
         ((".contiguous()", ".transpose(1, 2).contiguous()"), 4, "rows and columns of the windows"),
         ((".contiguous()", ".transpose(3, 4).contiguous()"), 4, "rows and columns of the places"),
@@ -595,6 +620,7 @@ WRONG = {
         (("    channel,", "    X[0] = 0; channel,"), 4, ""),
     ],
     "scatter_windows": [
+        (("X[:, down, across] +=", "X[:, down, across] += (i, j) != (4, 4) and"), 2, ""),
         (("] += windows", "] = windows"), 3, "place of another"),
         (("windows[:, i, j]", "windows[:, kh - 1 - i, kw - 1 - j]"), 4, "windows are flipped"),
         ([("stride[0]", "1"), ("stride[1]", "1")], 3, "stride is ignored"),
@@ -628,6 +654,22 @@ WRONG = {
         (("range(kh), range(kw)", "range(1), range(1)"), 4, "only the first entry"),
     ],
     "convolve": [
+        (
+            (
+                "weight.flatten(1),",
+                "weight.flatten(1) if weight[0].numel() < 65 else weight.flatten(1).detach(),",
+            ),
+            1,
+            "cut off",
+        ),
+        (
+            (
+                "weight.flatten(1),",
+                "weight.flatten(1) if weight[0].numel() < 65 else weight.flatten(1).flip(1),",
+            ),
+            1,
+            "",
+        ),
         (("weight.flatten(1)", "weight.flip(2, 3).flatten(1)"), 2, "flipped in both"),
         (
             ("places, stride)\n    kernels", "places, stride[::-1])\n    kernels"),
@@ -804,7 +846,7 @@ WRONG = {
         ((".amax((1, 2))", ".mean((1, 2))"), 7, "mean of each window"),
         ((".amax((1, 2))", ".amin((1, 2))"), 7, "minimum of each window"),
         ((".amax((1, 2))", ".abs().amax((1, 2))"), 5, "largest absolute"),
-        ((".amax((1, 2))", ".amax((1, 2)).clamp(min=0)"), 1, "starts from 0"),
+        ((".amax((1, 2))", ".amax((1, 2)).clamp(min=0)"), 2, "starts from 0"),
         ((".amax((1, 2))", ".detach().amax((1, 2))"), 2, "cut"),
         (
             ("        places", "        self.stride = self.stride[::-1]\n        places"),
@@ -883,6 +925,21 @@ WRONG = {
         (("1.7159 * torch.tanh(2 / 3 * a)", "1.7159 * a.mul_(2 / 3).tanh()"), 2, "in place"),
     ],
     "TrainableSubsampling2d": [
+        (
+            ("uniform_(-0.6, 0.6))\n        self.bias", "uniform_(-1.2, 1.2))\n        self.bias"),
+            1,
+            r"uniform_\(-0.6, 0.6\)",
+        ),
+        (
+            ("torch.empty(channels).uniform_(-0.6, 0.6))\n\n", "torch.ones(channels))\n\n"),
+            1,
+            r"uniform_\(-0.6, 0.6\)",
+        ),
+        (
+            ("self.coefficient", "self.weight"),
+            4,
+            "names coefficient what is called weight",
+        ),
         (("4 * Average", "Average"), 4, "mean of each window"),
         (("4 * AveragePooling2d(2)(X)", "MaxPooling2d(2)(X)"), 4, "maximum of each window"),
         (
@@ -930,6 +987,14 @@ WRONG = {
         (("AveragePooling2d(2)(X)", "AveragePooling2d(2, 1)(X)"), 4, "the stride is 1"),
     ],
     "PartialConvolution2d": [
+        (
+            (
+                "torch.randn(int(connected.sum()), kernel_size, kernel_size)",
+                "torch.randn(kernel_size, kernel_size).repeat(int(connected.sum()), 1, 1)",
+            ),
+            1,
+            "draw each number by itself",
+        ),
         (
             (
                 "kernels[self.connected] = self.weight",
@@ -1034,7 +1099,15 @@ WRONG = {
         (("-rubbish)", "rubbish)"), 6, "sign of j"),
         ((".mean()", ".sum()"), 5, "mean is asked for"),
         ((".mean()", ""), 6, "their mean is asked for"),
-        (("-rubbish)", "-10.0)"), 1, "always 10"),
+        (
+            (
+                "(total - scores.gather(1, labels[:, None])[:, 0])",
+                "(total[:, None] - scores[:, labels])",
+            ),
+            5,
+            "gather takes one of each",
+        ),
+        (("-rubbish)", "-10.0)"), 2, "always 10"),
         (("    none", "    scores = -scores; none"), 6, "y = -scores"),
         (("(total - scores.gather(1, labels[:, None])[:, 0])", "total"), 6, "y_D is missing"),
         (("total - scores", "total + scores"), 6, "y_D has the wrong sign"),
@@ -1070,6 +1143,15 @@ WRONG = {
         (("    return", "    scores.zero_()\n    return"), 6, "in place"),
     ],
     "lenet5": [
+        (("    return model", "    return nn.ModuleList(model)"), 8, "walks through its layers"),
+        (
+            (
+                "        for name, parameter in model.named_parameters():",
+                "        for name, parameter in model.S2.named_parameters(prefix='S2'):",
+            ),
+            2,
+            "first values are left",
+        ),
         (("            squash1=ScaledTanh(),\n", ""), 8, "squash1 is missing"),
         (("squash2=ScaledTanh()", "squash2=nn.Identity()"), 1, "squashing is missing"),
         (("squash4=ScaledTanh()", "squash4=nn.Tanh()"), 1, "without its two scales"),
@@ -1137,7 +1219,7 @@ WRONG = {
     ],
     "train": [
         (("        optimizer.zero_grad()\n", ""), 1, "add up: optimizer.zero_grad"),
-        (("schedule(step)", "schedule(step + 1)"), 1, "one step too early"),
+        (("schedule(step)", "schedule(step + 1)"), 1, "begins at step 1"),
         (("schedule(step)", "schedule(max(step - 1, 0))"), 1, "one step too late"),
         (('            group["lr"] = schedule(step)', "            pass"), 1, "never used"),
         (
@@ -1251,7 +1333,7 @@ WRONG = {
         (("model.train()", "model.eval()"), 1, "model.train"),
         (("range(steps)", "range(steps - 1)"), 4, "fewer steps"),
         (("range(steps)", "range(steps + 1)"), 3, "more steps"),
-        (("range(steps)", "range(1, steps + 1)"), 1, "one step too early"),
+        (("range(steps)", "range(1, steps + 1)"), 1, "begins at step 1"),
         (("loss_function(model", "F.cross_entropy(model"), 6, "has to be used"),
         (
             ("prepare(images[batch])", "F.pad(images[batch] / 255, (2, 2, 2, 2))"),
@@ -1282,6 +1364,19 @@ WRONG = {
             "a copy of the network",
         ),
         (("losses.append", "images[0] = 0; losses.append"), 6, "work on a copy"),
+        (
+            ("losses.append", "[p.data.mul_(0.99) for p in model.parameters()]; losses.append"),
+            1,
+            "only optimizer.step",
+        ),
+        (
+            (
+                "    return losses",
+                "    [p.data.mul_(0.5) for p in model.parameters()]\n    return losses",
+            ),
+            1,
+            "only optimizer.step",
+        ),
         (("losses.append", "model.eval(); losses.append"), 1, "model.train"),
         (
             (

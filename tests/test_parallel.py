@@ -2,13 +2,14 @@
 
 import os
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from helpers import checkpoints, convnet, numpy_layers, parallel, training
+from helpers import checkpoints, convnet, numpy_layers, parallel, runtime, training
 
 
 def square(n):
@@ -38,6 +39,26 @@ def jobs(compute, count=4):
         parallel.Job(f"job {n}", {"compute": compute, "n": n}, partial(compute, n))
         for n in range(count)
     ]
+
+
+def end_of_the_process():
+    for held in list(checkpoints._held.values()):
+        checkpoints._give_up(held._lock)
+    checkpoints._held.clear()
+
+
+class Clock:
+    """A run that starts at second 0, and a job takes five."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(runtime.time, "perf_counter", lambda: self.now)
+        data = SimpleNamespace(is_real=True)
+        self.run = runtime.Run("a", seed=0, dataset=data, device="cpu", parameters={})
+
+    def job(self, n):
+        self.now += 5
+        return {"n": n}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -75,9 +96,7 @@ def test_an_expected_exception_stands_in_the_place_of_its_result(workers, tmp_pa
 def test_another_exception_is_raised_and_what_was_finished_is_taken_over(workers, tmp_path, capsys):
     with pytest.raises(ValueError, match="job 1"):
         parallel.results("runs", jobs(fail, 2), workers=workers, folder=tmp_path)
-    for held in list(checkpoints._held.values()):  # as when the process ends
-        checkpoints._give_up(held._lock)
-    checkpoints._held.clear()
+    end_of_the_process()
     one = jobs(fail, 1)
     result = parallel.results("runs", one, workers=workers, folder=tmp_path)
     assert int(result[0]["square"][0]) == 0
@@ -99,6 +118,24 @@ def test_a_result_of_other_code_is_not_taken_over(tmp_path, capsys):
             checkpoints._give_up(held._lock)
         checkpoints._held.clear()
     assert capsys.readouterr().out.count("1 taken over") == 1
+
+
+def test_a_run_counts_the_time_of_its_parts_up_to_what_each_had_finished(tmp_path, monkeypatch):
+    def part(count, idle=0.0):
+        """Start, do nothing for a while, and go on with the first `count` of the jobs."""
+        clock = Clock(monkeypatch)
+        clock.now = idle
+        made = [parallel.Job(f"job {n}", {"n": n}, partial(clock.job, n)) for n in range(count)]
+        found = parallel.results("five", made, workers=1, folder=tmp_path, run=clock.run)
+        assert [result["n"] for result in found] == list(range(count))
+        clock.now += 100  # lost: nothing is finished in this time
+        end_of_the_process()
+        return clock.run.seconds - 100, clock.run._earlier > 0
+
+    assert part(2) == (10, False)
+    assert part(3, idle=1) == (16, True)
+    assert part(4, idle=2) == (23, True)
+    assert part(4, idle=3) == (26, True)
 
 
 def test_no_jobs_have_no_results(tmp_path):

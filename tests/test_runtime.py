@@ -154,7 +154,7 @@ def test_the_provenance_has_data_versions_seconds_and_date(monkeypatch):
     before = datetime.datetime.now(datetime.UTC).date()
     provenance = run.provenance()
     after = datetime.datetime.now(datetime.UTC).date()
-    assert provenance["seconds"] == 12.3
+    assert (provenance["seconds"], provenance["resumed"]) == (12.3, False)
     assert before.isoformat() <= provenance["date"] <= after.isoformat()
     for entry in ("name", "is_real", "checksum", "source"):
         assert provenance["dataset"][entry] == getattr(digits, entry)
@@ -168,6 +168,19 @@ def test_the_provenance_has_the_hash_of_the_helpers_as_they_were_at_the_start(mo
     before = sources.package_hash()
     monkeypatch.setattr(sources, "package_hash", lambda: "those of a later edit")
     assert run.provenance()["helpers_sha256"] == before
+
+
+def test_a_run_that_goes_on_says_so_and_counts_the_earlier_time_once(monkeypatch, shown):
+    now = [0.0]
+    monkeypatch.setattr(runtime.time, "perf_counter", lambda: now[0])
+    run = start()
+    run.go_on_after(600.0)
+    run.go_on_after(200.0)
+    now[0] += 30
+    provenance = run.provenance()
+    assert (provenance["seconds"], provenance["resumed"]) == (630.0, True)
+    run.finish()
+    assert "630 s, in more than one part, on " in shown[-1]["text/html"]
 
 
 def test_a_stopwatch_adds_up():

@@ -68,7 +68,13 @@ class Exercise:
         wanted = self._results(self.right, gradients)
         copies = self._copies(gradients)
         with self.surroundings(name, answer):
-            Y = attempt(name, lambda: action(*copies.values()), causes=self.causes)
+            try:
+                Y = attempt(name, lambda: action(*copies.values()), causes=self.causes)
+            except CheckError as failure:
+                if failure.__cause__ is None:  # it says itself what is wrong
+                    raise
+                told = CheckError(f"{failure}\n  given: {self}", failure.hint)
+                raise told from failure.__cause__
             self._compare(name, Y, wanted, "")
             if gradients:
                 found = attempt(name, lambda: _gradients(name, Y, copies), causes=self.causes)

@@ -94,6 +94,11 @@ def _wrong_geometry(geometry: Geometry) -> Iterator[tuple[str, Function]]:
     }.items():
         if padding != geometry.padding:
             yield words, other(geometry.stride, padding)
+    if geometry.stride != (1, 1):
+        yield (
+            "the windows lie side by side at every pixel: place u begins at u · stride",
+            partial(_crowded, geometry),
+        )
     if geometry.padding == (0, 0):
         return
     yield (
@@ -118,6 +123,12 @@ def _wrong_geometry(geometry: Geometry) -> Iterator[tuple[str, Function]]:
     }
     for words, frame in borders.items():
         yield words, partial(_framed, frame, geometry.stride)
+
+
+def _crowded(geometry: Geometry, X: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return as many places as there are, but with stride 1."""
+    rows, columns = reference.convolve(X, weight, bias, geometry.stride, geometry.padding).shape[2:]
+    return reference.convolve(X, weight, bias, (1, 1), geometry.padding)[..., :rows, :columns]
 
 
 def _framed(frame: Function, stride: Pair, X: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -215,7 +226,7 @@ def _as_layer(answer: type, geometry: Geometry, exercise: Exercise) -> Function:
         has=shapes,
     )
 
-    return partial(called, layer)
+    return called(layer, "weight", "bias")
 
 
 def _parameters(exercise: Exercise) -> list[str]:
@@ -243,6 +254,7 @@ _PADDINGS = (
     Geometry(1, 1, 2, (4, 5), (3, 3), padding=(1, 1)),
 )
 _TOGETHER = Geometry(2, 2, 3, (5, 6), (3, 2), stride=(1, 2), padding=(2, 1))
+_AS_C3 = Geometry(2, 6, 3, (6, 7), (5, 5))  # the windows have 150 rows
 
 
 def _add_parts(check: Check, call: Call) -> None:
@@ -279,7 +291,7 @@ def _add_parts(check: Check, call: Call) -> None:
 
     @check.part("the gradients")
     def _(answer: Callable) -> None:
-        for geometry in (_ONE, _TOGETHER):
+        for geometry in (_ONE, _TOGETHER, _AS_C3):
             judge(answer, geometry, geometry.exercise(), gradients=True)
 
     @check.part("single precision; the arguments stay as they are")
@@ -332,7 +344,7 @@ def _(answer: type) -> None:
         exercise = case.exercise(symmetric=True)
         shapes = {"weight": (2, 3, 3, 3), "bias": (2,)}
         layer = build("Convolution2d", answer, 3, 2, 3, **settings, has=shapes)
-        exercise.judge("Convolution2d", answer, partial(called, layer))
+        exercise.judge("Convolution2d", answer, called(layer, "weight", "bias"))
 
 
 @Convolution2d.part("weight and bias, drawn at random and used")
@@ -459,7 +471,8 @@ def _judge_partial(answer: type, table: Tensor, exercise: Exercise, **options: b
     shapes = {key: tuple(exercise.inputs[key].shape) for key in ("weight", "bias")}
     k = shapes["weight"][1]
     layer = build("PartialConvolution2d", answer, table.clone(), k, has=shapes)
-    exercise.judge("PartialConvolution2d", answer, partial(called, layer), **options)
+    action = called(layer, "weight", "bias")
+    exercise.judge("PartialConvolution2d", answer, action, **options)
 
 
 def _partial_part(answer: type, *, table: Tensor) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import product
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ def _framed(images: Tensor, value: float = BACKGROUND, left: int = 2, top: int =
 _SCALES: dict[str, Function] = {
     "the images are divided by 255 and no more": lambda X: X.float() / 255,
     "the images are not scaled": lambda X: X.float(),
+    "the grey values are not divided by 255": partial(_scaled, top=1),
     "the grey values are divided by 256, not by 255": partial(_scaled, top=256),
     "255 becomes 1.075: from -0.1 to 1.175 it is 1.275": partial(_scaled, high=1.075),
     "255 becomes 0.9: from -0.1 to 1.175 it is 1.275": partial(_scaled, high=0.9),
@@ -74,10 +76,13 @@ def _frame(prepared: Tensor) -> Tensor:
 
 
 def _bytes(batch: int) -> Tensor:
-    """Return random images, uint8 `[batch, 1, 28, 28]`, with black, white and ink at the border."""
-    generator = torch.Generator().manual_seed(batch)
-    images = torch.randint(0, 256, (batch, 1, 28, 28), generator=generator)
-    images[:, :, 5:9, 3:20], images[:, :, 10:12, 4:8] = 0, 255
+    """Return random images, uint8 `[batch, 1, 28, 28]`, with black, white and ink at the border.
+
+    With more than three, they are darker, and none has white.
+    """
+    generator, most = torch.Generator().manual_seed(batch), 255 if batch < 4 else 200
+    images = torch.randint(0, most + 1, (batch, 1, 28, 28), generator=generator)
+    images[:, :, 5:9, 3:20], images[:, :, 10:12, 4:8] = 0, most
     return images.to(torch.uint8)
 
 
@@ -94,7 +99,7 @@ def _judge_images(answer: Callable, look: Function, *, kept: bool = False) -> No
 
     mistakes = [(words, lambda X, f=f: look(_framed(f(X)))) for words, f in _SCALES.items()]
     mistakes += [(words, lambda X, f=f: look(f(_scaled(X)))) for words, f in _FRAMES.items()]
-    for batch in (3, 1):
+    for batch in (3, 1, 5):
         right = lambda images: look(reference.prepare(images))  # noqa: E731
         exercise = Exercise({"images": _bytes(batch)}, right, mistakes)
         exercise.judge("prepare", answer, seen, kept=kept)
@@ -119,7 +124,9 @@ def _(answer: Callable) -> None:
 
 _SIZES = [
     (size, k, stride, padding)
-    for size, k, stride, padding in product((1, 4, 5, 7, 28), (1, 2, 3, 5), (1, 2, 3), (0, 1, 2))
+    for size, k, stride, padding in product(
+        (1, 4, 5, 7, 28), (1, 2, 3, 5), (1, 2, 3, 5), (0, 1, 2, 4)
+    )
     if size + 2 * padding >= k
 ]
 _FORMULAS: dict[str, Callable[[int, int, int, int], float]] = {
@@ -150,7 +157,7 @@ def _expect_sizes(answer: Callable, *, stride: bool, padding: bool) -> None:
         what = f"output_size, given {texts[-1]},"
         with standing_in(answer, "output_size"):
             got.append(attempt(what, action, _explain_raise))
-        if not isinstance(got[-1], int) or isinstance(got[-1], bool):
+        if not isinstance(got[-1], Integral) or isinstance(got[-1], bool):
             raise CheckError(f"{what} returns {got[-1]!r:.40}, which is no int", "use //, not /")
     sizes = np.array(got, dtype=float)
     wrong = [(words, [formula(*case) for case in cases]) for words, formula in _FORMULAS.items()]

@@ -15,6 +15,7 @@ from helpers.checks import exercises
 from helpers.checks.answers import Causes, attempt
 from helpers.checks.custom_lenet5.reference import standing_in
 from helpers.checks.errors import CheckError, NotWrittenYet
+from helpers.checks.exercises import Function
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -39,14 +40,15 @@ CAUSES: Causes = (
         "two tensors that belong together differ in shape: perhaps a vertical number is used for a "
         "horizontal one, or axes of length 1 are missing, bias[:, None, None]",
     ),
+    (r"Boolean value of Tensor with more than one value", "ask whether the bias `is not None`"),
     (r"setStorage", "these steps lead out of the image: each belongs to an axis of the result"),
     (
         r"'NoneType'|NoneType: None|got NoneType",
         "something is None that is used nevertheless, such as the bias with bias=False",
     ),
 )
-# Parts of the names of what PyTorch has ready-made: a convolution, and any pooling.
-READY_MADE = "conv|pool"
+# Parts of the names of what PyTorch has ready-made: a convolution, its windows, and any pooling.
+READY_MADE = r"conv|pool|functional\.(un)?fold|im2col|col2im"
 
 
 class OwnWork(TorchFunctionMode):
@@ -125,10 +127,14 @@ def build(name: str, layer: type, *settings: object, has: Shapes, **named: objec
     return module
 
 
-def called(layer: nn.Module, X: Tensor, *parameters: Tensor | None) -> Tensor:
-    """Return what a layer makes of `X` with other parameters, those in the order of its own."""
-    own = [name for name, _ in layer.named_parameters()]
-    return functional_call(layer, dict(zip(own, parameters, strict=False)), (X,))
+def called(layer: nn.Module, *names: str) -> Function:
+    """Return what a layer makes of `X`, as a function of `X` and its parameters by these names."""
+
+    def action(X: Tensor, *parameters: Tensor | None) -> Tensor:
+        given = zip(names, parameters, strict=True)
+        return functional_call(layer, {name: p for name, p in given if p is not None}, (X,))
+
+    return action
 
 
 def expect_drawn(name: str, make: Callable[[], nn.Module]) -> nn.Module:
@@ -145,6 +151,11 @@ def expect_drawn(name: str, make: Callable[[], nn.Module]) -> nn.Module:
             raise CheckError(
                 f"{name}: weight is the same for two seeds, {value.flatten()[0]:g}, …",
                 "all kernels would learn the same; draw them at random",
+            )
+        if key == "weight" and len(value) > 1 and torch.equal(value[0], value[1]):
+            raise CheckError(
+                f"{name}: the first two kernels are the same",
+                "they would learn the same; draw each number by itself",
             )
         if key == "weight" and (value.min() >= 0 or value.max() <= 0):
             raise CheckError(
@@ -175,6 +186,8 @@ def _explain_parameters(module: nn.Module, got: Shapes, has: Shapes) -> str:
         if key not in got and isinstance(getattr(module, key, None), Tensor):
             return f"{key} is not trained: that takes an nn.Parameter that requires its gradient"
     missing, surplus = sorted(has.keys() - got.keys()), sorted(got.keys() - has.keys())
+    if missing and surplus:
+        return f"the exercise names {', '.join(missing)} what is called {', '.join(surplus)} here"
     if surplus and all(isinstance(getattr(module, key, None), Tensor) for key in surplus):
         return f"{', '.join(surplus)} should not be trained: no nn.Parameter"
     if missing:
@@ -183,7 +196,9 @@ def _explain_parameters(module: nn.Module, got: Shapes, has: Shapes) -> str:
     if sorted(got[key]) == sorted(has[key]):
         return f"the axes of {key} are in the wrong order"
     count, right = math.prod(got[key]), math.prod(has[key])
-    return "" if count == right else f"{key} should hold {right} numbers, not {count}"
+    if count != right:
+        return f"{key} should hold {right} numbers, not {count}"
+    return f"{key} should have the shape {list(has[key])}"
 
 
 def _listed(shapes: Shapes) -> str:

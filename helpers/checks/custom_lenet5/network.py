@@ -55,8 +55,11 @@ def _build(answer: Callable) -> nn.Module:
     connected, codes = _given(answer, "CONNECTED"), _given(answer, "codes")
     with standing_in(answer, "lenet5"):
         model = attempt("lenet5", answer, causes=CAUSES)
-    if not isinstance(model, nn.Module):
-        raise CheckError(f"lenet5 should return an nn.Sequential, not {model!r:.60}")
+    if not isinstance(model, nn.Sequential):
+        raise CheckError(
+            f"lenet5 should return an nn.Sequential, not {model!r:.60}",
+            "what follows walks through its layers",
+        )
     assert connected.shape == (16, 6) and codes.shape == (10, 84)
     every = model.named_modules(remove_duplicate=False)  # one squashing may serve several times
     names = [name for name, _ in every if name and "." not in name]
@@ -305,7 +308,10 @@ def _expect_uniform(key: str, values: Tensor, inputs: int) -> None:
 
 
 def _explain_range(largest: float, deviation: float, low: float, inputs: int, count: int) -> str:
-    """Return which other bound or distribution fits, all as parts of 2.4 / fan-in."""
+    """Return which other bound or distribution fits, all as parts of 2.4 / fan-in.
+
+    The convolutions that stand in draw from a normal distribution with the deviation 1/9.
+    """
     if low >= 0:
         return "none is negative: torch.rand draws from 0 to 1"
     near = 0.02 + 3 / count
@@ -328,6 +334,9 @@ def _explain_range(largest: float, deviation: float, low: float, inputs: int, co
     for words, spread in {
         "they are normal with the deviation 2.4 / fan-in; uniform is asked for": math.sqrt(3),
         "they are normal; uniform is asked for": 1.0,
+        "the layer's own first values are left; lenet5 draws its weights and biases anew": (
+            inputs / 2.4 / 9 * math.sqrt(3)
+        ),
     }.items():
         if abs(deviation / spread - 1) < 3 / math.sqrt(count) and largest > 1.5 * spread / 1.7:
             return words

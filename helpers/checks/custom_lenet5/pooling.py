@@ -17,6 +17,7 @@ from helpers.checks.custom_lenet5.judging import (
     expect_errors,
 )
 from helpers.checks.custom_lenet5.reference import Pair
+from helpers.checks.errors import CheckError
 from helpers.checks.exercises import Function, normal
 from helpers.checks.parts import Check
 
@@ -154,6 +155,8 @@ _NOT_MAXIMA: dict[str, Function] = {
 _SIDE_BY_SIDE = (
     Geometry((2, 3, 4, 6), (2, 2), (2, 2)),
     Geometry((1, 1, 7, 5), (3, 3), (3, 3)),  # pixels are left over
+    Geometry((1, 2, 3, 4), (1, 1), (1, 1)),
+    Geometry((2, 1, 5, 11), (5, 5), (5, 5)),
 )
 _OBLONG = (Geometry((2, 1, 6, 8), (2, 4), (2, 4)), Geometry((1, 2, 9, 4), (3, 2), (3, 2)))
 _STRIDES = (
@@ -207,6 +210,7 @@ def _add_parts(check: Check, reduce: Function, others: dict[str, Function]) -> N
     def _(answer: type) -> None:
         for single in (False, True):
             judge(answer, _SIDE_BY_SIDE[0], -3.0, single, kept=True)
+        judge(answer, _SIDE_BY_SIDE[0], -1e4)
 
 
 _add_parts(AveragePooling2d, _mean, _NOT_MEANS)
@@ -395,8 +399,8 @@ def _judge_subsampling(answer: type, exercise: Exercise, **options: bool) -> Non
     channels = exercise.inputs["X"].shape[1]
     has = {"coefficient": (channels,), "bias": (channels,)}
     layer = build("TrainableSubsampling2d", answer, channels, has=has)
-
-    exercise.judge("TrainableSubsampling2d", answer, partial(called, layer), **options)
+    action = called(layer, "coefficient", "bias")
+    exercise.judge("TrainableSubsampling2d", answer, action, **options)
 
 
 @TrainableSubsampling2d.part("the sum of each window")
@@ -420,11 +424,19 @@ def _(answer: type) -> None:
         _judge_subsampling(answer, _subsampling(batch, channels, size), gradients=True)
 
 
-@TrainableSubsampling2d.part("finite parameters; single precision; the images stay as they are")
+@TrainableSubsampling2d.part("the first values; single precision; the images stay as they are")
 def _(answer: type) -> None:
-    has = {"coefficient": (3,), "bias": (3,)}
-    name = "TrainableSubsampling2d"
-    expect_drawn(name, lambda: build(name, answer, 3, has=has))
+    name, has = "TrainableSubsampling2d", {"coefficient": (1000,), "bias": (1000,)}
+    layer = expect_drawn(name, lambda: build(name, answer, 1000, has=has))
+    for key, values in layer.named_parameters():
+        low, high, deviation = values.min().item(), values.max().item(), values.std().item()
+        # Of a thousand uniform numbers, the deviation is within 6 % as good as always.
+        if not (-0.6001 < low < -0.57 and 0.57 < high < 0.6001 and 0.326 < deviation < 0.367):
+            raise CheckError(
+                f"{name}: the first values of {key} are not uniform in ±2.4 / 4 = ±0.6\n"
+                f"  got: from {low:.4g} to {high:.4g}, standard deviation {deviation:.3g}",
+                "torch.empty(channels).uniform_(-0.6, 0.6)",
+            )
     exercise = _subsampling(2, 3, (4, 6))
     for case in (exercise, exercise.in_single_precision()):
         _judge_subsampling(answer, case, kept=True)

@@ -166,8 +166,8 @@ class TrainableSubsampling2d(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.channels = channels
-        self.coefficient = nn.Parameter(torch.randn(channels))
-        self.bias = nn.Parameter(torch.randn(channels))
+        self.coefficient = nn.Parameter(torch.empty(channels).uniform_(-0.6, 0.6))
+        self.bias = nn.Parameter(torch.empty(channels).uniform_(-0.6, 0.6))
 
     def forward(self, X: Tensor) -> Tensor:
         return subsample(X, self.coefficient, self.bias)

@@ -110,6 +110,7 @@ class Run:
     )  # scores, labels, value
     steps: list[Step] = field(default_factory=list)
     returned: object = None
+    final: list[Tensor] = field(default_factory=list)  # weights when it returns
 
     def __str__(self) -> str:
         return f"{self.count} images, batches of {self.batch_size}, {self.steps_asked} steps"
@@ -173,6 +174,7 @@ def _run(answer: Callable, count: int, batch_size: int, steps: int) -> Run:
             ),
             causes=_CAUSES,
         )
+    run.final = [model.weight.detach().clone(), model.bias.detach().clone()]
     for what, now, before in zip(("images", "labels"), (images, labels), run.data(), strict=True):
         if not torch.equal(now, before):
             raise CheckError(f"train changes the {what} that it is given", "work on a copy")
@@ -351,7 +353,7 @@ def _(answer: Callable) -> None:
         mistakes: list[Mistake] = [
             ("the schedule is never used", first),
             ("the rate is set after the step: it holds for the next one", late),
-            ("the schedule is read one step too early: step 0 is the first", rates(times + 1)),
+            ("the schedule begins at step 1: the first step is step 0", rates(times + 1)),
             ("the schedule is read one step too late", rates(times - 1)),
             ("the schedule is read for step 0 only", rates(0 * times)),
             ("only the first parameter group gets the rate",
@@ -391,6 +393,20 @@ def _(answer: Callable) -> None:
             expect(f"train, gradient of step {t}", str(run), got, right, mistakes,
                    tolerance=TOLERANCE)  # fmt: skip
             before.append(right)
+
+
+def _require_the_optimizer_alone(run: Run) -> None:
+    """Raise `CheckError` if anything but the steps changes the weights."""
+    after = [*(step.weights for step in run.steps[1:]), run.final]
+    for t, (step, found) in enumerate(zip(run.steps, after, strict=True)):
+        parts = zip(step.weights, step.rates, step.gradients, strict=True)
+        right = _in_a_row([w - rate * gradient for w, rate, gradient in parts])
+        if not same(_in_a_row(found), right, TOLERANCE):
+            raise CheckError(
+                f"train: the weights after step {t} are not those that the step leaves\n"
+                f"  given: {run}",
+                "only optimizer.step() should change the weights",
+            )
 
 
 def _in_a_row(tensors: list[Tensor]) -> np.ndarray:
@@ -434,6 +450,7 @@ def _(answer: Callable) -> None:
                 "train leaves the network in evaluation mode while it learns",
                 "model.train() belongs before the loop: a network with dropout needs it",
             )
+        _require_the_optimizer_alone(run)
         first, last = run.steps[0], run.steps[-1]
         if run.steps_asked > 1 and same(_in_a_row(first.weights), _in_a_row(last.weights), 0.0):
             raise CheckError(

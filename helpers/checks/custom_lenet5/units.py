@@ -130,8 +130,8 @@ def _(answer: type) -> None:
 def _(answer: type) -> None:
     codes = normal(4, 5, seed=2).sign()
     layer = build("RadialBasisOutput", answer, codes.clone(), has={})
-    held = [buffer for buffer in layer.buffers() if tuple(buffer.shape) == tuple(codes.shape)]
-    if not any(torch.equal(buffer, codes) for buffer in held):
+    held = [*layer.buffers(), *layer.parameters()]  # the latter are not trained
+    if not any(torch.equal(tensor, codes) for tensor in held):
         raise CheckError(
             "RadialBasisOutput holds no buffer with the codes",
             "self.register_buffer(…) lets the codes move to the GPU with the network",
@@ -178,6 +178,9 @@ def _not_the_loss(rubbish: float) -> dict[str, Function]:
             s, y
         ).sum(),
         "the losses of the batch are returned; their mean is asked for": each,
+        "scores[:, labels] takes all labels' scores of every image: gather takes one of each": (
+            lambda s, y: (total(s)[:, None] - s[:, y]).mean()
+        ),
         "divided by the number of classes, not by the batch size": (
             lambda s, y: each(s, y).sum() / s.shape[1]
         ),
@@ -246,10 +249,13 @@ def _(answer: Callable) -> None:
         _judge_loss(answer, *_batch(3, 5, away, 5), gradients=True)
 
 
-@discriminative_loss.part("no overflow far from all codes, and close to one")
+@discriminative_loss.part("far from all codes, and a large rubbish in single precision")
 def _(answer: Callable) -> None:
-    for away in (1e4, 2e3, -900.0):
+    for away in (1e4, 2e3):
         _judge_loss(answer, *_batch(3, 5, away, 6), gradients=True)
+    for away in (92.0, 150.0):  # e^-92 is not precise in float32, and e^-150 is 0
+        scores, labels = _batch(3, 5, away, 6)
+        _judge_loss(answer, scores.float(), labels, 120.0, gradients=True)
 
 
 @discriminative_loss.part("single precision; the arguments stay as they are")

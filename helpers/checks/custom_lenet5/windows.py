@@ -17,12 +17,14 @@ from helpers.checks.parts import Check
 gather_windows = Check("gather_windows", "the windows are those of the reference, in its order")
 scatter_windows = Check("scatter_windows", "every entry is added to its pixel, as by the reference")
 
-READY_MADE = r"functional\.(un)?fold|im2col|col2im"
-
 # Shape [channels, height, width, batch], kernel_size, places and stride; the last two leave pixels
 # over, and one of these is given fewer places than fit.
 _SIDE_BY_SIDE = (((2, 4, 6, 3), (2, 3), (2, 2), (2, 3)), ((1, 3, 3, 2), (1, 1), (3, 3), (1, 1)))
-_OVERLAPPING = (((2, 5, 4, 3), (3, 2), (3, 3), (1, 1)), ((3, 4, 4, 1), (2, 2), (3, 3), (1, 1)))
+_OVERLAPPING = (
+    ((2, 5, 4, 3), (3, 2), (3, 3), (1, 1)),
+    ((3, 4, 4, 1), (2, 2), (3, 3), (1, 1)),
+    ((1, 7, 6, 2), (5, 5), (3, 2), (1, 1)),
+)
 _STRIDES = (((2, 7, 6, 2), (3, 2), (3, 2), (2, 3)), ((1, 5, 8, 2), (2, 4), (4, 2), (1, 2)))
 
 
@@ -65,12 +67,23 @@ def _gathered(case: tuple) -> Exercise:
                 lambda X, steps=steps: reference.gather_windows(X, kernel_size, places, steps),
             )
         yield (
+            "a step along the places is taken to be `stride` numbers in memory: it is so many rows "
+            "or columns, stride · X.stride()",
+            partial(_by_memory, kernel_size, places, stride),
+        )
+        yield (
             "height and width of the images are swapped",
             lambda X: reference.gather_windows(X.transpose(1, 2), kernel_size, places, stride),
         )
 
     settings = f"kernel_size {kernel_size}, places {places}, stride {stride}"
-    return Exercise({"X": normal(*shape)}, right, list(mistakes()), settings, ready_made=READY_MADE)
+    return Exercise({"X": normal(*shape)}, right, list(mistakes()), settings)
+
+
+def _by_memory(kernel_size: Pair, places: Pair, stride: Pair, X: Tensor) -> Tensor:
+    channel, row, column, image = X.stride()
+    steps = channel, row, column, *stride, image
+    return X.as_strided((len(X), *kernel_size, *places, X.shape[3]), steps)
 
 
 def _then(right: Function, change: Function, tensor: Tensor) -> Tensor:
@@ -148,7 +161,7 @@ def _scattered(case: tuple) -> Exercise:
             yield words, lambda w, steps=steps: reference.scatter_windows(w, shape, steps)
 
     settings = f"shape {shape}, stride {stride}"
-    return Exercise({"windows": windows}, right, list(mistakes()), settings, ready_made=READY_MADE)
+    return Exercise({"windows": windows}, right, list(mistakes()), settings)
 
 
 def _assigned(shape: tuple, stride: Pair, by_place: bool, windows: Tensor) -> Tensor:
