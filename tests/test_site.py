@@ -231,6 +231,18 @@ def test_every_question_leads_to_the_sections_that_answer_it(book_site):
             assert [link for link in links if link in anchors] == anchors
 
 
+def test_a_chapter_whose_network_runs_on_the_drawing_page_leads_there(book_site):
+    landing = (book_site / "index.html").read_text(encoding="utf-8")
+    invited = set()
+    for entry in Project().published():
+        page = (book_site / "notebooks" / f"{entry.name}.html").read_text(encoding="utf-8")
+        if 'href="../draw.html">Draw a digit for its network</a>' in page:
+            invited.add(entry.name)
+    exported = {path.name.partition("-")[0] for path in Project().networks.glob("*.bin")}
+    assert invited == exported and exported
+    assert landing.count('href="draw.html">') >= len(exported)
+
+
 def test_the_changes_of_each_chapter_reach_to_its_published_run():
     text = (ROOT / "book" / "changes.md").read_text(encoding="utf-8")
     sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])

@@ -106,6 +106,8 @@ def _chapter(project: Project, entry: Entry) -> str:
     if "reading" in entry.minutes:
         about.append(f"{rough_time(entry.minutes['reading'])} to read")
     about.append(f"{rough_time(entry.minutes['published'])} to run on two processor cores")
+    if any(project.networks.glob(f"{entry.name}-*.bin")):
+        about.append("[draw a digit for its network](draw.md)")
     return "\n".join([*lines, " · ".join(about)])
 
 

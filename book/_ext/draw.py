@@ -11,7 +11,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
 
 PAGE = "draw"
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.js";\n', re.MULTILINE)
@@ -60,6 +62,23 @@ def network_script(name: str, file: bytes) -> str:
     return f'networkFiles["{name}"] = "{base64.b64encode(file).decode()}";\n'
 
 
+class Invitation(SphinxTransform):
+    """Lead from the links at the head of a chapter whose network runs on the page to that page."""
+
+    default_priority = 500
+
+    def apply(self) -> None:
+        """Add one more link to the first paragraph of such a chapter."""
+        chapter = Path(self.env.docname).name
+        networks = Path(self.app.srcdir) / "_static" / "networks"
+        head = next(self.document.findall(nodes.paragraph), None)
+        if self.env.docname == PAGE or head is None or not any(networks.glob(f"{chapter}-*.bin")):
+            return
+        target = self.app.builder.get_relative_uri(self.env.docname, PAGE)
+        link = nodes.reference("", "Draw a digit for its network", refuri=target, internal=True)
+        head += [nodes.Text(" · "), link]
+
+
 def add_to_page(app: Sphinx, page: str, *_: object) -> None:
     """Let the page load script and style; other pages do not."""
     if page == PAGE:
@@ -85,6 +104,7 @@ def write(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension with Sphinx."""
+    app.add_transform(Invitation)
     app.connect("html-page-context", add_to_page)
     app.connect("build-finished", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
