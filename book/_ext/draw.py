@@ -71,9 +71,10 @@ class Invitation(SphinxTransform):
         """Add one more link to the first paragraph of such a chapter."""
         chapter = Path(self.env.docname).name
         networks = Path(self.app.srcdir) / "_static" / "networks"
-        head = next(self.document.findall(nodes.paragraph), None)
-        if self.env.docname == PAGE or head is None or not any(networks.glob(f"{chapter}-*.bin")):
+        if not any(networks.glob(f"{chapter}-*.bin")):
             return
+        # The notebook's metadata come before the text, as paragraphs too.
+        head = self.document.next_node(nodes.section).next_node(nodes.paragraph)
         target = self.app.builder.get_relative_uri(self.env.docname, PAGE)
         link = nodes.reference("", "Draw a digit for its network", refuri=target, internal=True)
         head += [nodes.Text(" · "), link]
