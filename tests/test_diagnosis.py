@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.checks import CheckError
-from helpers.checks.diagnosis import common_mistakes, expect, recognise
+from helpers.checks.diagnosis import common_mistakes, consistent, expect, recognise
 
 RIGHT = np.random.default_rng(0).normal(size=(4, 3, 5))
 
@@ -97,3 +97,17 @@ def test_a_small_error_is_not_explained_by_a_mistake_that_shows_nowhere():
     many = np.tile(right, 4)
     with pytest.raises(CheckError, match=r"\(4 of 12 values differ\)"):
         expect("x", "numbers", np.tile(got, 4), many, tolerance=1e-9)
+
+
+def test_one_mistake_has_to_explain_every_case():
+    def cases(*values):
+        return [
+            (np.array(got), [("the first", first), ("the second", second), ("the second", third)])
+            for got, first, second, third in values
+        ]
+
+    assert consistent(cases((1.0, 1.0, 1.0, 9.0), (2.0, 2.0, 2.0, 9.0))) == "the first"
+    # By chance, the first mistake agrees with one case; the second has two forms.
+    assert consistent(cases((1.0, 1.0, 1.0, 9.0), (2.0, 3.0, 9.0, 2.0))) == "the second"
+    assert consistent(cases((1.0, 1.0, 1.0, 9.0), (2.0, 3.0, 9.0, 9.0))) == ""
+    assert consistent([(np.array(1.0), [("only here", 1.0)]), (np.array(2.0), [])]) == "only here"

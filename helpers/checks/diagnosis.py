@@ -76,6 +76,24 @@ def recognise(got: np.ndarray, mistakes: Iterable[Mistake], closeness: float = R
     return ""
 
 
+def consistent(
+    cases: Iterable[tuple[np.ndarray, Iterable[Mistake]]], closeness: float = RECOGNISED
+) -> str:
+    """Return the words of the first mistake that gives what came in every case, or an empty text.
+
+    A case is what came and the mistakes. One alone may agree with a mistake by chance.
+    """
+    agrees: dict[str, bool] = {}
+    for got, mistakes in cases:
+        found: dict[str, bool] = {}
+        for words, value in mistakes:
+            value = np.asarray(_plain(value), dtype=np.float64)
+            found[words] = found.get(words, False) or same(got, value, closeness)
+        for words, fits in found.items():
+            agrees[words] = agrees.get(words, True) and fits
+    return next((words for words, all_fit in agrees.items() if all_fit), "")
+
+
 def common_mistakes(expected: np.ndarray, batch_size: int = 1) -> Iterator[Mistake]:
     """Yield what goes wrong with any array; the first axis is that of the batch."""
     yield "the sign is wrong", -expected

@@ -40,9 +40,16 @@ def wrong_measures(
 
 
 def wrongly_joined(
-    logits: Tensor, labels: Tensor, sizes: Sequence[int], batch: str = "batch"
+    logits: Tensor,
+    labels: Tensor,
+    sizes: Sequence[int],
+    batch: str = "batch",
+    batch_size: int | None = None,
 ) -> Iterator[tuple[str, Measures]]:
-    """Yield what goes wrong in putting together batches of these sizes, called as `batch` says."""
+    """Yield what goes wrong in putting together batches of these sizes, called as `batch` says.
+
+    `batch_size` is the setting, which a single batch may be smaller than.
+    """
     seen, count = sum(sizes), len(labels)
     if not sizes or seen > count:
         return
@@ -68,3 +75,6 @@ def wrongly_joined(
         f"only the first {batch} is returned": each[0],
     }.items():
         yield words, tuple(value.tolist())
+    if batch_size is not None:
+        words = f"every {batch} is taken to have batch_size images"
+        yield words, tuple((each.sum(0) * batch_size / count).tolist())

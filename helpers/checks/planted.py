@@ -41,7 +41,7 @@ AT_THE_END: Operations = {
 }
 
 
-def apply(operations: Operations, X: Tensor) -> Tensor:
+def follow(operations: Operations, X: Tensor) -> Tensor:
     """Return what the operations, one after the other, make of `X`."""
     for operation in operations.values():
         X = operation(X)
@@ -73,10 +73,10 @@ def mistakes(operations: Operations, planted: Iterable[Planted], X: Tensor) -> I
     """Yield what each planted mistake makes of `X`, then every two that can occur together."""
     planted = list(planted)
     for words, changes in planted:
-        yield words, apply({**operations, **changes}, X)
+        yield words, follow({**operations, **changes}, X)
     for (words, changes), (more, others) in combinations(planted, 2):
         if changes.keys().isdisjoint(others):
-            yield f"two: {words}; and {more}", apply({**operations, **changes, **others}, X)
+            yield f"two: {words}; and {more}", follow({**operations, **changes, **others}, X)
 
 
 def listed(words: Iterable[str]) -> str:

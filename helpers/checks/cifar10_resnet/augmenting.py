@@ -54,7 +54,7 @@ def _draws(answer: Callable, padding: int, flip: bool, count: int = _DRAWS) -> l
         )
     if isinstance(transform, type):
         raise CheckError("crop_and_flip returns a class", "make one: v2.RandomCrop(32, …)")
-    image, draws = _image(), []
+    image, results = _image(), []
     for _ in range(count):
         copy = image.clone()
         got = call(
@@ -62,12 +62,19 @@ def _draws(answer: Callable, padding: int, flip: bool, count: int = _DRAWS) -> l
             causes=_CAUSES,
         )  # fmt: skip
         kept("crop_and_flip", "image", copy, image)
-        draws.append(_find(got, image, padding, given))
-    return draws
+        results.append(_require_image(got, image, padding, given))
+    draws = [_place(got, image, padding, _FRAMES[""]) for got in results]
+    if all(draws):
+        return draws
+    raise CheckError(
+        f"crop_and_flip gives an image that no window of the frame shows\n  given: {given}",
+        _explain_frame(results, image, padding)
+        or _explain_no_window(results[draws.index(None)], image),
+    )
 
 
-def _find(got: object, image: Tensor, padding: int, given: str) -> Draw:
-    """Return which window a result is, or raise `CheckError` if it is none."""
+def _require_image(got: object, image: Tensor, padding: int, given: str) -> Tensor:
+    """Return a result, or raise `CheckError` if it has another size or number type."""
     if not isinstance(got, Tensor) or got.shape != image.shape:
         came = list(got.shape) if isinstance(got, Tensor) else type(got).__name__
         raise CheckError(
@@ -82,20 +89,16 @@ def _find(got: object, image: Tensor, padding: int, given: str) -> Draw:
             f"crop_and_flip turns bytes into {got.dtype}\n  given: {given}",
             "normalisation is a transform of its own, which comes behind",
         )
-    for extra in (padding, *(p for p in range(13) if p != padding)):
+    return got.as_subclass(Tensor)
+
+
+def _explain_frame(results: list[Tensor], image: Tensor, padding: int) -> str:
+    """Return which other frame shows all results."""
+    for other in (padding, *(p for p in range(13) if p != padding)):
         for mode, frame in _FRAMES.items():
-            if draw := _place(got.as_subclass(Tensor), image, extra, frame):
-                if extra == padding and not mode:
-                    return draw
-                raise CheckError(
-                    f"crop_and_flip gives an image that no window of the frame shows\n"
-                    f"  given: {given}",
-                    mode or f"the frame has {extra} pixels on each side, not {padding}",
-                )
-    raise CheckError(
-        f"crop_and_flip gives an image that no window of the frame shows\n  given: {given}",
-        _explain_no_window(got, image),
-    )
+            if all(_place(got, image, other, frame) for got in results):
+                return mode or f"the frame has {other} pixels on each side, not {padding}"
+    return ""
 
 
 def _framed(mode: str) -> Callable[[Tensor, int], Tensor]:

@@ -1,7 +1,6 @@
 """How the checks of this chapter call an answer, and what its error messages come from."""
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -28,8 +27,8 @@ CAUSES: Causes = (
         r"NVIDIA driver|not compiled with CUDA|No CUDA GPUs",
         '"cuda" is written out: use `device`, which is the CPU where there is no GPU',
     ),
-    (r"leaf Variable that requires grad.*in-place", "a parameter is changed in place: use "
-     "torch.no_grad(), or nn.init"),
+    (r"leaf Variable that requires grad.*in-place", "the input, or a parameter, is changed "
+     "in place: the caller's tensors stay as they are"),
     (
         r"modified by an inplace operation",
         "a tensor that the gradient needs is changed in place afterwards",
@@ -119,10 +118,3 @@ def described(shape: tuple[int, ...]) -> str:
     if len(shape) == 2:
         return f"a linear layer from {shape[1]} to {shape[0]}"
     return f"weights of shape {list(shape)}"
-
-
-def with_notes(model: nn.Module, pattern: str) -> Iterator[str]:
-    """Yield the class names of a network's modules in which `pattern` is found."""
-    for module in model.modules():
-        if re.search(pattern, type(module).__name__):
-            yield type(module).__name__

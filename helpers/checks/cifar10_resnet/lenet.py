@@ -1,5 +1,6 @@
 """The checks of `lenet5` and `normalized_lenet5`: layers, logits in both modes, and activations."""
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -7,14 +8,15 @@ from itertools import product
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from helpers.checks.answers import Causes
 from helpers.checks.cifar10_resnet.judging import (
     call,
     described,
     randomize,
     require_module,
     shapes,
-    with_notes,
 )
 from helpers.checks.diagnosis import expect
 from helpers.checks.errors import CheckError
@@ -23,13 +25,13 @@ from helpers.checks.parts import Check
 from helpers.checks.planted import (
     Operation,
     Planted,
+    follow,
     identity,
     mistakes,
     wrong_activations,
     wrong_ends,
 )
-from helpers.checks.planted import apply as follow
-from helpers.checks.tracing import Layer, traced
+from helpers.checks.tracing import Layer, Trace
 
 lenet5 = Check("lenet5", "62,006 parameters, and the logits are the reference's")
 normalized_lenet5 = Check(
@@ -51,25 +53,41 @@ def _images(count: int) -> Tensor:
     return normal(count, 3, 32, 32, seed=count)
 
 
+_CAUSES: Causes = (
+    (
+        r"expected \dD or \dD input|expected 4D input",
+        "BatchNorm2d belongs behind convolutions, and BatchNorm1d behind linear layers",
+    ),
+    (r"is not a Module subclass", "activation is a class: activation() makes a layer"),
+    (
+        r"running_mean should contain",
+        "a normalisation is for another number of channels than those that reach it",
+    ),
+)
+
+
 def _build(name: str, answer: Callable, *settings: object) -> tuple[nn.Module, list[Layer]]:
-    """Return the answer's network, in evaluation mode, and its layers in the order of their use."""
-    model = require_module(name, call(name, answer, lambda: answer(*settings))).double().eval()
-    reached: list[tuple[int, ...]] = []
-    hooks = [
-        module.register_forward_pre_hook(lambda m, X: reached.append((m.in_features, *X[0].shape)))
-        for module in model.modules()
-        if isinstance(module, nn.Linear)
-    ]
-    X = _images(3)
-    logits, trace = call(
+    """Return a copy of the answer's network and its layers in the order of their use.
+
+    The copy is in evaluation mode and in double precision.
+    """
+    made = require_module(name, call(name, answer, lambda: answer(*settings), causes=_CAUSES))
+    if any(is_lazy(p) for p in made.parameters()):
+        call(f"{name}: the network", answer, lambda: made(_images(3).float()))
+    model = copy.deepcopy(made).double().eval()
+    trace, X = Trace(model), _images(3)
+
+    def action() -> object:
+        with trace, torch.no_grad():
+            return model(X)
+
+    logits = call(
         f"{name}: the network, given images [3, 3, 32, 32],",
         answer,
-        lambda: traced(model, X),
-        lambda: _explain_stop(reached),
-        causes=((r"mat1 and mat2 shapes", _explain_stop(reached)),) if reached else (),
+        action,
+        lambda: _explain_stop(trace),
+        causes=_CAUSES,
     )
-    for hook in hooks:
-        hook.remove()
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (3, 10):
         raise CheckError(
@@ -77,6 +95,7 @@ def _build(name: str, answer: Callable, *settings: object) -> tuple[nn.Module, l
             "nn.Flatten() is missing before FC1" if isinstance(shape, tuple) and len(shape) > 2
             else "the last layer should have 10 outputs",
         )  # fmt: skip
+    _require_sides(name, trace)
     if unused := trace.unused(model):
         raise CheckError(
             f"{name}: {', '.join(unused)} {'is' if len(unused) == 1 else 'are'} never used",
@@ -85,36 +104,59 @@ def _build(name: str, answer: Callable, *settings: object) -> tuple[nn.Module, l
     return model, trace.layers()
 
 
-def _explain_stop(reached: list[tuple[int, ...]]) -> str:
-    """Return why a network stopped, from in_features and the shape that came to linear layers."""
-    if not reached:
-        return "each convolution needs as many input channels as the layer before puts out"
-    expected, *shape = reached[-1]
-    if len(shape) != 2:
+def _explain_stop(trace: Trace) -> str:
+    """Return why a network stopped, from what has reached its layers."""
+    if not trace.inputs:
+        return ""
+    weight, X = trace.inputs[-1]
+    if weight.dim() > 2:
+        if X.dim() == 4 and X.shape[1] != weight.shape[1]:
+            return "each convolution needs as many input channels as the layer before puts out"
+        return ""
+    if X.dim() != 2:
         return "nn.Flatten() is missing before FC1"
-    why = _explain_inputs(shape[1]) if len(reached) == 1 and shape[1] != 400 else ""
-    return f"{shape[1]} numbers reach a linear layer with in_features={expected}" + (
+    if X.shape[1] == weight.shape[1]:
+        return ""
+    why = _explain_sides(trace)
+    return f"{X.shape[1]} numbers reach a linear layer with in_features={weight.shape[1]}" + (
         f"; {why}" if why else ""
     )
 
 
-def _explain_inputs(inputs: int) -> str:
-    """Return which padding or pooling lets `inputs` numbers reach FC1."""
-    paddings = {0: "", 1: "padding=1", 2: "padding=2"}
-    poolings = {(2, 2): "", (1, 1): "is missing", (2, 1): "has the stride 1", (3, 2): "is 3 wide"}
-    found = []
-    for (p1, w1), (k1, v1), (p2, w2), (k2, v2) in product(
-        *(paddings.items(), poolings.items(), paddings.items(), poolings.items())
-    ):
-        side = (32 + 2 * p1 - 4 - k1[0]) // k1[1] + 1
-        side = (side + 2 * p2 - 4 - k2[0]) // k2[1] + 1
-        if 16 * side**2 == inputs:
-            words = [f"the {which} convolution has {w}, and no padding is asked for"
-                     for which, w in (("first", w1), ("second", w2)) if w]  # fmt: skip
-            words += [f"the {which} pooling {v}" for which, v in (("first", v1), ("second", v2))
-                      if v]  # fmt: skip
-            found.append(words)
-    return " and ".join(min(found, key=len)) if found else ""
+def _require_sides(name: str, trace: Trace) -> None:
+    """Raise `CheckError` where padding or pooling gives maps of other sizes."""
+    if why := _explain_sides(trace):
+        numbers = trace.inputs[2][1].shape[1]
+        raise CheckError(f"{name}: {numbers} numbers reach FC1, and 400 should", why)
+
+
+def _explain_sides(trace: Trace) -> str:
+    """Return which padding and pooling give the maps that reach the second convolution and FC1."""
+    inputs = [X for _, X in trace.inputs]
+    weights = [weight for weight, _ in trace.inputs]
+    if [w.dim() for w in weights[:3]] != [4, 4, 2] or any(w.shape[-1] != 5 for w in weights[:2]):
+        return ""
+    sides = inputs[0].shape[-1], inputs[1].shape[-1], (inputs[2][0].numel() / 16) ** 0.5
+    words = []
+    for i, which in enumerate(("first", "second")):
+        for padding, (pooling, (size, stride)) in product((0, 1, 2), _POOLINGS.items()):
+            if (sides[i] + 2 * padding - 4 - size) // stride + 1 == sides[i + 1]:
+                if padding:
+                    words.append(f"the {which} convolution has padding={padding}, and none is "
+                                 "asked for")  # fmt: skip
+                if pooling:
+                    words.append(f"the {which} pooling {pooling}")
+                break
+    return " and ".join(words)
+
+
+_POOLINGS = {
+    "": (2, 2),
+    "is missing": (1, 1),
+    "has the stride 1": (2, 1),
+    "is 3 pixels wide": (3, 2),
+    "is 4 pixels wide": (4, 4),
+}
 
 
 def _require_layers(name: str, model: nn.Module, layers: list[Layer], normalized: bool) -> None:
@@ -155,26 +197,22 @@ def _explain_layers(got: list[tuple[int, ...]]) -> str:
         return f"kernel_size is {wrong[2]} and should be 5"
     if right[0] != wrong[0]:
         return f"{NAMES[i]} has {wrong[0]} outputs and should have {right[0]}"
-    why = _explain_inputs(wrong[1]) if i == 2 else ""
-    return why or f"{NAMES[i]} has {wrong[1]} inputs and should have {right[1]}"
+    return f"{NAMES[i]} has {wrong[1]} inputs and should have {right[1]}"
 
 
 def _explain_vectors(model: nn.Module, layer: Layer, follows: bool, count: int) -> str:
-    norm = next(with_notes(model, "Norm"), "")
+    norms = [m for m in model.modules() if "Norm" in type(m).__name__]
     if follows:
         if count > 1 and not layer.averages:
-            return f"{norm or 'this normalisation'} keeps no running averages; BatchNorm2d and "\
-                "BatchNorm1d do"  # fmt: skip
-        if norm and any("affine" in m.extra_repr() and not m.affine for m in model.modules()
-                        if hasattr(m, "affine")):  # fmt: skip
+            return "its normalisation keeps no running averages; BatchNorm2d and BatchNorm1d do"
+        if any(not getattr(norm, "affine", True) for norm in norms):
             return "affine=False leaves scale and shift out"
         return "the normalisation behind this layer is missing"
     if count > 1:
-        return (
-            f"{norm or 'a normalisation'} stands behind the last layer, where none belongs"
-            if any(with_notes(model, "BatchNorm")) and layer.weight.shape[0] == 10
-            else f"{norm or 'a normalisation'} is not part of this network"
-        )
+        if len(norms) > 1:
+            return "a normalisation stands behind the last layer, where none belongs"
+        kind = type(norms[0]).__name__ if norms else "a normalisation"
+        return f"{kind} is not part of this network"
     return "bias=False leaves the biases out" if count == 0 else ""
 
 
@@ -226,15 +264,15 @@ def planted(
     yield "the channels of the maps come last when they are flattened", {
         "flatten": lambda X: X.permute(0, 2, 3, 1).flatten(1)
     }  # fmt: skip
-    for where, places in {"": (0, 1), "the first ": (0,), "the second ": (1,)}.items():
-        for words, pool in {
-            "average pooling stands in place of {}max pooling": partial(
-                F.avg_pool2d, kernel_size=2
-            ),
-            "{}pooling drops three numbers of four": lambda X: X[..., ::2, ::2],
-        }.items():
-            text = words.format(where or "all " if words.startswith("{}") else where)
-            yield text, {f"pool{i}": pool for i in places}
+    pools = {
+        "average pooling stands in place of {} max pooling": partial(F.avg_pool2d, kernel_size=2),
+        "{} pooling drops three numbers of four, and should take their maximum": (
+            lambda X: X[..., ::2, ::2]
+        ),
+    }
+    for where, places in {"every": (0, 1), "the first": (0,), "the second": (1,)}.items():
+        for words, pool in pools.items():
+            yield words.format(where), {f"pool{i}": pool for i in places}
     if layers[0].averages:
         yield from _wrong_norms(layers, training, activation)
 
@@ -319,14 +357,19 @@ def _(answer: Callable) -> None:
 
 def _require_new(name: str, answer: Callable) -> None:
     """Raise `CheckError` unless each call makes a network with weights of its own."""
-    (_, first), (_, second) = (_build(name, answer) for _ in range(2))
-    for which, one, other in zip(NAMES, first, second, strict=False):
-        if one.weight is other.weight or torch.equal(one.weight, other.weight):
+    first, second = (call(name, answer, answer) for _ in range(2))
+    own = {id(p) for p in first.parameters()}
+    if any(id(p) in own for p in second.parameters()):
+        raise CheckError(
+            f"{name}: two calls return the same layers",
+            "the network is made once, outside the function",
+        )
+    (_, layers), (_, others) = (_build(name, answer) for _ in range(2))
+    for which, one, other in zip(NAMES, layers, others, strict=False):
+        if torch.equal(one.weight, other.weight):
             raise CheckError(
                 f"{name}: two calls give the same weights of {which}",
-                "the network is made once, outside the function"
-                if one.weight is other.weight
-                else "the weights are constant, or a seed is set inside the function",
+                "the weights are constant, or a seed is set inside the function",
             )
 
 

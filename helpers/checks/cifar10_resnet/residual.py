@@ -94,8 +94,7 @@ Changes = Mapping[str, object]
 def _wrong_blocks(right: Block) -> Iterator[tuple[str, Changes]]:
     """Yield mistakes that leave a block's output as large as it should be."""
     narrow, wide, stride = right.sizes
-    none = lambda block, X: 0  # noqa: E731
-    yield "the shortcut is missing: the input is not added", {"skip": none}
+    yield "the shortcut is missing: the input is not added", {"skip": lambda block, X: 0}
     yield "ReLU is missing at the end, behind the addition", {"end": _same}
     yield "ReLU stands before the addition, and should stand behind it", {
         "before_sum": F.relu, "end": _same,
@@ -160,10 +159,6 @@ def _wrong_blocks(right: Block) -> Iterator[tuple[str, Changes]]:
         yield "the new channels of the shortcut repeat the input; option A has zeros there", {
             "skip": lambda b, X: X[:, :, ::stride, ::stride].repeat_interleave(2, 1)
         }  # fmt: skip
-    if wide > narrow or stride > 1:
-        yield "the shortcut is left out where the size changes; option A pads it with zeros", {
-            "skip": none
-        }  # fmt: skip
 
 
 def _same(X: Tensor) -> Tensor:
@@ -181,14 +176,18 @@ def _changed(block: Block, changes: Changes) -> Block:
     return Block(**({**block.__dict__, **changes}))
 
 
-def _explain_block(accepted: list[Block], X: Tensor, got: np.ndarray, after: Function) -> str:
+def _explain_block(
+    accepted: list[Block], X: Tensor, got: np.ndarray, after: Function, *, pairs: bool = True
+) -> str:
     """Return which mistake, or which two, give what came; `after` is applied to both."""
+    if got.shape != tuple(after(accepted[0](X)).shape):
+        return ""
     planted = [(block, list(_wrong_blocks(block))) for block in accepted]
     for block, wrong in planted:
         for words, changes in wrong:
             if _gives(_changed(block, changes), X, got, after):
                 return words
-    for block, wrong in planted:
+    for block, wrong in planted if pairs else ():
         for (words, changes), (more, others) in combinations(wrong, 2):
             if changes.keys().isdisjoint(others) and _gives(
                 _changed(block, {**changes, **others}), X, got, after
@@ -332,6 +331,12 @@ def _expect_block(answer: type, sizes: Sizes, training: bool, *, gradients: bool
         copy.requires_grad_()
     accepted = _accepted(Block(sizes, layers, training))
     got = call(what, answer, lambda: block(copy))
+    kept(what, "maps", copy.detach(), X)
+    if training and not torch.equal(got, block(X.clone())):
+        raise CheckError(
+            f"{what} gives other maps when it is given the same again",
+            "a layer draws random numbers, as dropout does; this block has none",
+        )
     with torch.no_grad():
         options = [right(X) for right in accepted]
     mode = "training" if training else "evaluation"
@@ -342,7 +347,6 @@ def _expect_block(answer: type, sizes: Sizes, training: bool, *, gradients: bool
         with torch.no_grad():
             hint = _explain_block(accepted, X, actual, _same)
         expect(what, given, got, options[0], [(hint, got)] if hint else [], tolerance=_TOLERANCE)
-    kept(what, "maps", copy.detach(), X)
     if gradients:
         _expect_gradient(what, answer, given, accepted[matching[0]], X, got, copy)
 
@@ -434,15 +438,25 @@ def _network(answer: type, n: int) -> Network:
     X = normal(2, 3, 32, 32)
     logits, trace = call(
         f"{what}, given images [2, 3, 32, 32],", answer, lambda: traced(model, X),
-        causes=((
-            r"mat1 and mat2 shapes",
-            "the maps [batch, 64, 8, 8] become [batch, 64] by their mean, .mean((2, 3)), before "
-            "the linear layer",
-        ),),
+        causes=(
+            (
+                r"mat1 and mat2 shapes",
+                "the maps [batch, 64, 8, 8] become [batch, 64] by their mean, .mean((2, 3)), "
+                "before the linear layer",
+            ),
+            (
+                r"Calculated output size",
+                "the maps are too small at the end: only where the channels double, the side is "
+                "halved, from 32 to 16 and to 8",
+            ),
+        ),
     )  # fmt: skip
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, 10):
         came = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise CheckError(f"{what} turns 2 images into {came}, not into logits [2, 10]")
+        raise CheckError(
+            f"{what} turns 2 images into {came}, not into logits [2, 10]",
+            "the linear layer has ten outputs",
+        )
     layers, unused = trace.layers(), trace.unused(model)
     if any(p.dim() == 4 and p.shape[2:] == (1, 1) for p in model.parameters()):
         raise CheckError(
@@ -580,42 +594,66 @@ def _expect_stem(
 def _expect_blocks(
     what: str, given: str, network: Network, reached: list[Tensor], training: bool
 ) -> None:
-    """Compare all blocks but the last, whose output reaches the linear layer by its mean alone."""
-    failed: dict[str, list[int]] = {}
+    """Compare what each block makes of its own input, the last one by the means of its maps."""
+    failed: dict[int, tuple] = {}
     last = len(network.blocks) - 1
     for i, sizes in enumerate(network.blocks):
         X, got = reached[1 + 2 * i], as_array(what, reached[3 + 2 * i])
-        after = (lambda Y: Y.mean((2, 3))) if i == last else _same
+        after = _pooled if i == last else _same
         accepted = _accepted(Block(sizes, network.layers[1 + 2 * i : 3 + 2 * i], training))
         if any(_gives(block, X, got, after) for block in accepted):
             continue
-        if i == last and _explain_features(accepted[0](X), got):
-            continue  # the block is right, and the pooling behind it is not
-        failed.setdefault(_explain_block(accepted, X, got, after), []).append(i + 1)
+        if i == last:
+            _expect_pooled(what, given, accepted, X, got)
+        failed[i + 1] = (accepted, X, got, after)
     if not failed:
         return
-    hint, numbers = next(((h, k) for h, k in failed.items() if h), next(iter(failed.items())))
-    every = sorted(number for some in failed.values() for number in some)
-    which = f"block {every[0]}" if len(every) == 1 else f"blocks {listed(map(str, every))}"
-    where = "" if len(failed) == 1 else f" (in {listed(map(str, numbers))})"
+    hints = {number: _explain_block(*case, pairs=False) for number, case in failed.items()}
+    hint = next(filter(None, hints.values()), "")
+    # To try every two mistakes takes seconds, so it is done once.
+    first, case = next(iter(failed.items()))
+    hint = hint or _explain_side(network.blocks[first - 1], *case[1:3]) or _explain_block(*case)
+    which = f"block {first}" if len(failed) == 1 else f"blocks {listed(map(str, failed))}"
+    explained = [number for number, words in hints.items() if words == hint]
+    where = f" (in {listed(map(str, explained))})" if 0 < len(explained) < len(failed) else ""
     raise CheckError(
-        f"{what}: {which} of {last + 1} {'is' if len(every) == 1 else 'are'} not what the "
+        f"{what}: {which} of {last + 1} {'is' if len(failed) == 1 else 'are'} not what the "
         f"reference gives for the same input\n  given: {given}",
         f"{hint}{where}" if hint else "",
     )
 
 
-def _explain_features(Y: Tensor, got: np.ndarray) -> str:
-    """Return what a wrong pooling, behind right maps, makes of them."""
-    for words, value in {
-        "the maxima of the maps are taken, not their means": Y.amax((2, 3)),
-        "the sums of the maps are taken, not their means": Y.sum((2, 3)),
-        "the final pooling is missing: only one pixel of each map is taken": Y[:, :, 0, 0],
-        "a ReLU or another layer stands behind the pooling": -Y.mean((2, 3)),
-    }.items():
-        if same(got, as_array("", value), _TOLERANCE):
-            return words
+def _explain_side(sizes: Sizes, X: Tensor, got: np.ndarray) -> str:
+    stride = sizes[2]
+    if got.ndim == 4 and stride > 1 and got.shape[2:] == tuple(X.shape[2:]):
+        return "the stride is missing: where the channels double, the side is halved"
+    if got.ndim == 4 and stride == 1 and got.shape[2] < X.shape[2]:
+        return "the side is halved in a block that keeps the channels, and should stay"
     return ""
+
+
+def _pooled(Y: Tensor) -> Tensor:
+    return Y.mean((2, 3))
+
+
+def _expect_pooled(
+    what: str, given: str, accepted: list[Block], X: Tensor, got: np.ndarray
+) -> None:
+    """Raise `CheckError` where the last block is right and the pooling behind it is wrong."""
+    pools: dict[str, Function] = {
+        "the maxima of the maps are taken, not their means": lambda Y: Y.amax((2, 3)),
+        "the sums of the maps are taken, not their means": lambda Y: Y.sum((2, 3)),
+        "one pixel of each map is taken, not the mean": lambda Y: Y[:, :, 0, 0],
+        "the means are divided by the number of pixels once more": (
+            lambda Y: _pooled(Y) / Y[0, 0].numel()
+        ),
+    }
+    for words, pool in pools.items():
+        if any(_gives(block, X, got, pool) for block in accepted):
+            raise CheckError(
+                f"{what}: the linear layer does not get the mean of each map\n  given: {given}",
+                words,
+            )
 
 
 def _expect_end(what: str, given: str, network: Network, features: Tensor, logits: Tensor) -> None:

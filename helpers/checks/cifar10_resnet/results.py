@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from helpers.augmentation import Normalize
 from helpers.checks.cifar10_resnet import reference
 from helpers.checks.cifar10_resnet.judging import call, kept, pair
-from helpers.checks.diagnosis import Mistake, as_array, expect, recognise
+from helpers.checks.diagnosis import Mistake, as_array, consistent, expect, same
 from helpers.checks.errors import CheckError
 from helpers.checks.exercises import normal
 from helpers.checks.parts import Check
@@ -26,6 +28,7 @@ temperature = Check("temperature", "the temperature is the one with the least cr
 Schedule = Callable[[int, int, float, float], float]
 # Steps, peak and warm-up; in all, the warm-up is a whole number of steps.
 _RISING = ((50, 0.4, 0.2), (10, 1.0, 0.5), (200, 0.05, 0.25))
+_SPECIAL = ((8, 0.3, 0.0), (1, 0.5, 0.2), (4, 0.1, 0.25))
 
 
 def _turn(steps: int, warm_up: float) -> int:
@@ -46,12 +49,9 @@ def _schedules() -> Iterator[tuple[str, Schedule]]:
 
     rise = lambda s, n, t: (s + 1) / t  # noqa: E731
     fall = lambda s, n, t: (n - s) / (n - t + 1)  # noqa: E731
-    yield "the warm-up is ignored: the rate falls from the first step on", lambda s, n, p, w: (
-        p * (n - s) / n
-    )  # fmt: skip
-    yield "the warm-up is ignored: the rate falls from the first step on", lambda s, n, p, w: (
-        p * (1 - s / max(n - 1, 1))
-    )  # fmt: skip
+    at_once = "the warm-up is ignored, or taken for a number of steps: the rate falls at once"
+    yield at_once, lambda s, n, p, w: p * (n - s) / n
+    yield at_once, lambda s, n, p, w: p * (1 - s / max(n - 1, 1))
     yield "the rate stays at its peak: it should fall", on(rise, lambda s, n, t: 1.0)
     yield "the rate is always the peak", lambda s, n, p, w: p
     yield "the rate begins at 0: step 0 should take a part of the peak already", on(
@@ -94,9 +94,6 @@ def _schedules() -> Iterator[tuple[str, Schedule]]:
     yield "warm_up is taken for the share in which the rate falls", lambda s, n, p, w: right(
         s, n, p, 1 - w
     )  # fmt: skip
-    yield "warm_up is taken for a number of steps: it is a share of all steps", lambda s, n, p, w: (
-        p * (n - s) / n
-    )  # fmt: skip
     yield "the peak is left out: the rates are parts of 1", lambda s, n, p, w: right(s, n, 1.0, w)
     yield "the schedule is one step too early", lambda s, n, p, w: right(s + 1, n, p, w)
     yield "the schedule is one step too late", lambda s, n, p, w: right(max(s - 1, 0), n, p, w)
@@ -114,51 +111,62 @@ def _schedules() -> Iterator[tuple[str, Schedule]]:
     yield "the sign is wrong", lambda s, n, p, w: -right(s, n, p, w)
 
 
-def _expect_rates(answer: Callable, case: tuple, steps: range, words: str) -> None:
+def _expect_rates(answer: Callable, cases: tuple[tuple, ...], words: str, part: str) -> None:
+    """Compare the rates of the "warm-up", of what is "behind" it, or of "all" steps."""
+    found = {case: _rates(answer, case) for case in cases}
+    rights = {case: _follow(reference.one_cycle, case) for case in cases}
+    if all(same(found[case], rights[case], 1e-6) for case in cases):
+        return
+    for case in (*_RISING, *_SPECIAL):
+        if case not in found:
+            with suppress(CheckError):
+                found[case] = _rates(answer, case)
+    # In few steps many schedules agree, so a mistake has to explain all cases.
+    hint = consistent(((got, _wrong_rates(case)) for case, got in found.items()), 1e-6)
+    for case in cases:
+        steps, peak, warm_up = case
+        turn = _turn(steps, warm_up)
+        some = {"warm-up": slice(turn), "behind": slice(turn, None), "all": slice(None)}[part]
+        given = f"steps {steps}, peak {peak:g}, warm_up {warm_up:g}"
+        got = found[case][some]
+        expect(f"one_cycle, rates {words}", given, got, rights[case][some],
+               [(hint, got)] if hint else [], tolerance=1e-6)  # fmt: skip
+
+
+def _rates(answer: Callable, case: tuple) -> np.ndarray:
+    """Return the answer's rates of all steps."""
     n, peak, warm_up = case
-    given = f"steps {n}, peak {peak:g}, warm_up {warm_up:g}"
-
-    def rates(schedule: Schedule, some: range) -> list[object]:
-        return [schedule(s, n, peak, warm_up) for s in some]
-
-    name = "one_cycle"
-    got = [
-        call(name, answer, lambda s=s: (answer(s, n, peak, warm_up),))[0] for s in range(n)
-    ]  # fmt: skip
-    if any(value is None for value in got):
-        raise CheckError(f"one_cycle returns None\n  given: {given}", "the return is missing")
-    every = as_array(name, got)
-    right = np.array(rates(reference.one_cycle, range(n)))
-    if every.shape != right.shape:
+    got = [call("one_cycle", answer, lambda s=s: answer(s, n, peak, warm_up)) for s in range(n)]
+    every = as_array("one_cycle", got)
+    if every.shape != (n,):
         raise CheckError(f"one_cycle should return one number, not {got[0]!r:.60}")
-    wrong = []
-    for text, schedule in _schedules():
-        try:
-            wrong.append((text, rates(schedule, range(n))))
-        except ZeroDivisionError:
-            continue
-    hint = recognise(every, wrong, 1e-6)
-    part = every[steps.start : steps.stop]
-    expect(f"one_cycle, rates {words}", given, part, right[steps.start : steps.stop],
-           [(hint, part)] if hint else [], tolerance=1e-6)  # fmt: skip
+    return every
+
+
+def _follow(schedule: Schedule, case: tuple) -> np.ndarray:
+    n, peak, warm_up = case
+    return np.array([schedule(s, n, peak, warm_up) for s in range(n)])
+
+
+def _wrong_rates(case: tuple) -> Iterator[Mistake]:
+    for words, schedule in _schedules():
+        with suppress(ZeroDivisionError):
+            yield words, _follow(schedule, case)
 
 
 @one_cycle.part("up to the peak")
 def _(answer: Callable) -> None:
-    for case in _RISING:
-        _expect_rates(answer, case, range(_turn(case[0], case[2])), "of the warm-up")
+    _expect_rates(answer, _RISING, "of the warm-up", "warm-up")
 
 
 @one_cycle.part("down from it")
 def _(answer: Callable) -> None:
-    for case in _RISING:
-        _expect_rates(answer, case, range(_turn(case[0], case[2]), case[0]), "behind the peak")
+    _expect_rates(answer, _RISING, "behind the peak", "behind")
 
 
 @one_cycle.part("no warm-up, and a single step")
 def _(answer: Callable) -> None:
-    for case in ((8, 0.3, 0.0), (1, 0.5, 0.2), (4, 0.1, 0.25)):
-        _expect_rates(answer, case, range(case[0]), "of all steps")
+    _expect_rates(answer, _SPECIAL, "of all steps", "all")
 
 
 # --- predictions
@@ -214,7 +222,7 @@ def _predicted(answer: Callable, count: int) -> tuple[_Linear, Tensor, object]:
     if not model.calls:
         raise CheckError("predict never calls the network", "model(normalize(part))")
     if not isinstance(got, Tensor):
-        raise CheckError(f"predict should return a tensor [{count}, 10], not {got!r:.60}")
+        raise CheckError(f"predict should return a tensor [{count}, 10], not {type(got).__name__}")
     return model, images, got
 
 
@@ -259,7 +267,8 @@ def _wrong_predictions(images: Tensor, right: Tensor, sizes: list[int]) -> Itera
             right[:seen].split(sizes)[-1]
         )  # fmt: skip
         yield "only the first part is returned", right[: sizes[0]]
-        yield "the parts are in reverse order", torch.cat(right[:seen].split(sizes)[::-1])
+        backwards = right[:seen].split(sizes[::-1])[::-1]
+        yield "the parts are in reverse order", torch.cat(backwards)
         if len(set(sizes)) == 1:
             yield "the parts are stacked: torch.cat joins them along the images", torch.stack(
                 right[:seen].split(sizes)
@@ -361,9 +370,9 @@ def _wrong_calibrations(logits: Tensor, labels: Tensor, bins: int) -> Iterator[t
         binned(top, correct, ranks * bins // len(top), bins)
     )  # fmt: skip
     yield "the images of each bin are added up: their mean is asked for", (
-        confidence * count, accuracy * count, count
+        zero(confidence * count), zero(accuracy * count), count
     )  # fmt: skip
-    yield "correct answers are counted, not their fraction", (None, accuracy * count, None)
+    yield "correct answers are counted, not their fraction", (None, zero(accuracy * count), None)
     yield "the means are taken over all images, not over those of the bin", (
         zero(confidence * count) / len(top), zero(accuracy * count) / len(top), count
     )  # fmt: skip
@@ -432,23 +441,39 @@ def _expect_bins(
             raise CheckError(
                 f"{what}: should have one number for each of {bins} bins, not the shape "
                 f"{list(got[i].shape)}",
-                "bins + 1 edges have `bins` bins between them"
+                "confidences of 1.0 fall into a bin behind the last one, which is closed at 1"
+                if got[i].shape == (bins + 1,) and logits.softmax(1).max() == 1
+                else "bins + 1 edges have `bins` bins between them"
                 if got[i].shape == (bins + 1,)
                 else "empty bins belong to it as well"
                 if got[i].shape == (int(full.sum()),)
                 else "",
             )
         shown = np.ones(bins, bool) if empty else full
-        marked = [np.nan_to_num(v, nan=-1.0)[shown] for v in (got[i], right[i])]
-        if i < 2 and np.isnan(got[i][full]).any() and not empty:
-            marked[0] = got[i][shown]
+        actual, wanted = (np.nan_to_num(v, nan=-1.0)[shown] for v in (got[i], right[i]))
+        marked = " (-1 stands for NaN)" if min(actual.min(), wanted.min()) < 0 else ""
         wrong = (
             (words, np.nan_to_num(as_array("", values[i]), nan=-1.0)[shown])
-            for words, values in _wrong_calibrations(logits, labels, bins)
+            for words, values in _likeliest_first(got, logits, labels, bins)
             if values[i] is not None
         )
-        expect(f"{what}{' (-1 stands for NaN)' if (marked[1] < 0).any() else ''}", given,
-               *marked, wrong, tolerance=1e-6)  # fmt: skip
+        expect(f"{what}{marked}", given, actual, wanted, wrong, tolerance=1e-6)
+
+
+def _likeliest_first(
+    got: list[np.ndarray], logits: Tensor, labels: Tensor, bins: int
+) -> list[tuple[str, tuple]]:
+    """Return the mistakes, those first that explain all three results and not only one."""
+    right = reference.calibration(logits, labels, bins)
+
+    def differs(item: tuple[str, tuple]) -> bool:
+        values = (r if v is None else v for v, r in zip(item[1], right, strict=True))
+        pairs = zip(got, (as_array("", v) for v in values), strict=True)
+        return not all(
+            a.shape == b.shape and np.allclose(a, b, rtol=1e-6, equal_nan=True) for a, b in pairs
+        )
+
+    return sorted(_wrong_calibrations(logits, labels, bins), key=differs)
 
 
 _SETS = ((400, 10, 2.0, 10), (300, 4, 1.0, 7), (350, 5, 3.0, 15))
@@ -493,9 +518,7 @@ def _(answer: Callable) -> None:
 
 # --- temperature
 
-# Times by which the logits are too large.
-_FACTORS = (2.5, 0.4, 1.0, 4.0)
-_NEAR = 0.02
+_NEAR = 0.02  # of the temperature: a grid, or few steps of a search, are as right
 
 
 def _overconfident(factor: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -527,38 +550,30 @@ def _wrong_temperatures(logits: Tensor, labels: Tensor) -> Iterator[Mistake]:
     yield "ln T is returned, not T", math.log(right)
     yield "the sign is wrong", -right
     yield "T² is returned", right**2
-    yield "the root of T is returned", right**0.5
-    yield "the logits are divided by T²", right**0.5
+    yield "this is the root of T, as when the logits are divided by T²", right**0.5
     probabilities = logits.double().softmax(1)
     yield "a softmax comes before the division by T", reference.temperature(probabilities, labels)
-    grid = np.concatenate([np.linspace(0.05, 5, 100), np.linspace(0.1, 10, 100)])
-    losses = [F.cross_entropy(logits.double() / t, labels).item() for t in grid]
-    yield "the largest cross-entropy is taken, not the least", grid[int(np.argmax(losses))]
-    answers = logits.argmax(1)
-    yield (
-        "T is fitted to the network's own answers, not to the labels",
-        reference.temperature(logits, answers),
-    )
     yield "this is the least cross-entropy, not its temperature", F.cross_entropy(
         logits.double() / right, labels
     ).item()  # fmt: skip
     yield "T is never changed: it stays at 1", 1.0
-    correct = (answers == labels).double().mean().item()
-    gap = logits.double().softmax(1).amax(1).mean().item()
-    yield "this is confidence divided by accuracy", gap / correct
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    yield "this is confidence divided by accuracy", probabilities.amax(1).mean().item() / accuracy
 
 
-def _expect_temperature(answer: Callable, factor: float) -> None:
-    for seed in (1, 2):
-        logits, labels = _overconfident(factor, seed)
-        got, right = _fit(answer, logits, labels), reference.temperature(logits, labels)
+def _expect_temperatures(answer: Callable, factors: tuple[float, ...]) -> None:
+    """Compare the temperatures; a mistake is named where it explains all of them."""
+    sets = [_overconfident(factor, seed) for factor in factors for seed in (1, 2)]
+    found = [_fit(answer, *one) for one in sets]
+    rights = [reference.temperature(*one) for one in sets]
+    hint = consistent(
+        ((np.asarray(got), _wrong_temperatures(*one))
+         for got, one in zip(found, sets, strict=True)),
+        _NEAR,
+    )  # fmt: skip
+    for (logits, labels), got, right in zip(sets, found, rights, strict=True):
         if abs(got - right) <= _NEAR * right:
             continue
-        hint = next(
-            (words for words, value in _wrong_temperatures(logits, labels)
-             if abs(got - value) <= _NEAR * abs(value) and abs(value - right) > _NEAR * right),
-            "",
-        )  # fmt: skip
         losses = [
             f"{F.cross_entropy(logits.double() / t, labels).item():.5f}" if t > 0 else "none"
             for t in (right, got)
@@ -571,16 +586,10 @@ def _expect_temperature(answer: Callable, factor: float) -> None:
         )
 
 
-for _name, _some in {
+for _name, _factors in {
     "logits that are too large": (2.5, 4.0),
-    "logits that are too small": (0.4,),
-    "logits that are right, or almost": (1.0, 1.25),
+    "logits that are too small": (0.4, 3.0),
+    # T = 1 for all would be right for the first of these.
+    "logits that are right, or almost": (1.0, 1.25, 3.0),
 }.items():
-
-    def _part(answer: Callable, factors: tuple[float, ...] = _some) -> None:
-        for factor in factors:
-            _expect_temperature(answer, factor)
-        # T = 1 for all would be right for the last of these.
-        _expect_temperature(answer, 3.0)
-
-    temperature.part(_name)(_part)
+    temperature.part(_name)(partial(_expect_temperatures, factors=_factors))

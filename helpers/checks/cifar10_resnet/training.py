@@ -1,10 +1,10 @@
 """The checks of `sgd`, `train_epoch` and `evaluate`, which are watched while they work."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import combinations
+from functools import cached_property, partial
+from itertools import chain, combinations
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from helpers.checks.answers import Causes
 from helpers.checks.cifar10_resnet.judging import call, pair
-from helpers.checks.diagnosis import Mistake, as_array, expect, same
+from helpers.checks.diagnosis import Mistake, as_array, consistent, expect, same
 from helpers.checks.errors import CheckError
 from helpers.checks.exercises import normal
-from helpers.checks.measures import measures, wrong_measures, wrongly_joined
+from helpers.checks.measures import Measures, measures, wrong_measures, wrongly_joined
 from helpers.checks.parts import Check
 
 sgd = Check("sgd", "six steps agree with momentum 0.9 and an L2 penalty")
@@ -38,7 +38,7 @@ class Rule:
     nesterov: bool = False
     dampening: float = 0.0
     rate: Callable[[float], float] = lambda rate: rate
-    decay: Callable[[float, float], float] = lambda decay, rate: decay
+    decay: Callable[[float, float], float] = lambda decay, first_rate: decay
     decoupled: bool = False
     spared: str = ""  # parameters of this name have no penalty
     penalty: Callable[[Tensor], Tensor] = lambda w: w
@@ -46,13 +46,13 @@ class Rule:
 
     def follow(self, steps: "Steps") -> np.ndarray:
         """Return all parameters after the steps, in a row."""
-        W = {name: p.detach().double().clone() for name, p in steps.model().named_parameters()}
+        W = dict(steps.start)
         velocity: dict[str, Tensor] = {}
         for gradients, lr in zip(steps.gradients, steps.rates, strict=True):
             lr = self.rate(lr)
             for name, w in W.items():
                 decay = 0.0 if self.spared and self.spared in name else steps.weight_decay
-                decay = self.decay(decay, lr)
+                decay = self.decay(decay, steps.rates[0])
                 g = self.sign * gradients[name]
                 if not self.decoupled:
                     g = g + decay * self.penalty(w)
@@ -81,14 +81,19 @@ class Steps:
                 parameter.copy_(1 + normal(*parameter.shape, seed=seed))
         return model.double()
 
-    @property
+    @cached_property
     def gradients(self) -> list[dict[str, Tensor]]:
         """Return the gradients of each step by the parameters' names."""
         return [
             {name: normal(*p.shape, seed=50 * t + i)
-             for i, (name, p) in enumerate(self.model().named_parameters())}
+             for i, (name, p) in enumerate(self.start.items())}
             for t in range(len(self.rates))
         ]  # fmt: skip
+
+    @cached_property
+    def start(self) -> dict[str, Tensor]:
+        """Return the parameters before the steps, by their names."""
+        return {name: p.detach() for name, p in self.model().named_parameters()}
 
     def __str__(self) -> str:
         rates = ", ".join(f"{rate:g}" for rate in dict.fromkeys(self.rates))
@@ -159,7 +164,7 @@ def _step(answer: Callable, steps: Steps) -> np.ndarray:
 
 def _expect_steps(answer: Callable, steps: Steps, kind: str = "") -> None:
     got, right = _step(answer, steps), _RIGHT.follow(steps)
-    start = torch.cat([p.detach().flatten() for p in steps.model().parameters()]).numpy()
+    start = torch.cat([p.flatten() for p in steps.start.values()]).numpy()
     settings = list(_RULES.items())
 
     def wrong() -> Iterator[Mistake]:
@@ -201,6 +206,8 @@ def _(answer: Callable) -> None:
 
 # --- a network, a loader and an optimizer that note what is done with them
 
+Measured = tuple[str, Measures]  # what is wrong, and the loss and the accuracy that it gives
+TOLERANCE = 2e-6
 _DEVICE = torch.device("cpu")
 _CLASSES = 5
 
@@ -308,7 +315,7 @@ class Run:
     """One call of an answer on a set of images, in batches the last of which is smaller."""
 
     def __init__(self, name: str, answer: Callable, count: int, batch_size: int, *, learns: bool):
-        self.name, self.learns = name, learns
+        self.name, self.batch_size = name, batch_size
         self.sizes = [batch_size] * (count // batch_size)
         self.sizes += [count % batch_size] * (count % batch_size > 0)
         self.given = f"{count} images in batches of {', '.join(map(str, self.sizes))}"
@@ -378,6 +385,8 @@ class Run:
                 if len(self.calls) == 2 * len(self.batches)
                 else "the call stands behind the loop, not in it"
                 if len(self.calls) == 1
+                else "some batches never reach the network"
+                if len(self.calls) < len(self.batches)
                 else "",
             )
         for i, (call_, (X, _)) in enumerate(zip(self.calls, self.batches, strict=True)):
@@ -429,25 +438,33 @@ def _expect_moved(name: str, answer: Callable, *, learns: bool) -> None:
                 )
 
 
-def _expect_number(run: Run, which: int, wrong: Iterator[tuple[str, tuple]]) -> None:
-    """Compare the loss (0) or the accuracy (1) with that of the logits as they were met."""
-    if len(run.calls) < len(run.batches):
-        run.require_batches()
-    logits, labels = _as_met(run)
-    right = measures(logits, labels)
+def _expect_numbers(
+    runs: Iterable[Run], which: int, later: Callable[[Run], Iterator[Measured]] = lambda run: ()
+) -> None:
+    """Compare the loss (0) or the accuracy (1) with that of the logits as they were met.
 
-    def mistakes() -> Iterator[Mistake]:
+    `later` yields what else may have been measured. A mistake is named where it explains all runs.
+    """
+    cases, compared = [], []
+    for run in runs:
+        if len(run.calls) < len(run.batches):
+            run.require_batches()
+        logits, labels = _as_met(run)
+        what = f"{run.name}, {('mean loss', 'accuracy')[which]}"
+        got = as_array(what, run.values[which])
         sizes = [len(y) for _, y in run.batches]
-        for source in (
-            wrong_measures(logits, labels), wrongly_joined(logits, labels, sizes), wrong
-        ):  # fmt: skip
-            for words, values in source:
-                yield words, values[which]
-
-    what = f"{run.name}, {('mean loss', 'accuracy')[which]}"
-    got = as_array(what, run.values[which])
-    expect(what, run.given, got, right[which], mistakes(),
-           batch_size=len(labels), tolerance=2e-6)  # fmt: skip
+        wrong = chain(
+            wrong_measures(logits, labels),
+            wrongly_joined(logits, labels, sizes, batch_size=run.batch_size),
+            later(run),
+        )
+        cases.append((got, [(words, values[which]) for words, values in wrong]))
+        compared.append((what, run.given, got, measures(logits, labels)[which]))
+    if all(same(got, np.asarray(right), TOLERANCE) for _, _, got, right in compared):
+        return
+    hint = consistent(cases)
+    for what, given, got, right in compared:
+        expect(what, given, got, right, [(hint, got)] if hint else [], tolerance=TOLERANCE)
 
 
 def _as_met(run: Run) -> tuple[Tensor, Tensor]:
@@ -472,7 +489,7 @@ def _of_network(run: Run, state: dict[str, Tensor], X: Tensor, training: bool) -
     return model, model.logits(X.double())
 
 
-def _later_measures(run: Run) -> Iterator[tuple[str, tuple[float, float]]]:
+def _later_measures(run: Run) -> Iterator[Measured]:
     """Yield what is measured at other times than when the images are met."""
     labels = torch.cat([y for _, y in run.batches])
     last = {k: v.detach().clone() for k, v in run.model.state_dict().items()}
@@ -613,14 +630,12 @@ def _wrong_gradients(
 
 @train_epoch.part("the mean loss of the images as they are met")
 def _(answer: Callable) -> None:
-    for run in _runs("train_epoch", answer, learns=True):
-        _expect_number(run, 0, _later_measures(run))
+    _expect_numbers(_runs("train_epoch", answer, learns=True), 0, _later_measures)
 
 
 @train_epoch.part("the accuracy of the images as they are met")
 def _(answer: Callable) -> None:
-    for run in _runs("train_epoch", answer, learns=True):
-        _expect_number(run, 1, _later_measures(run))
+    _expect_numbers(_runs("train_epoch", answer, learns=True), 1, _later_measures)
 
 
 @train_epoch.part("training mode")
@@ -637,11 +652,6 @@ def _(answer: Callable) -> None:
 # --- evaluation
 
 
-def _expect_evaluated(answer: Callable, which: int) -> None:
-    for run in _runs("evaluate", answer, learns=False):
-        _expect_number(run, which, iter(()))
-
-
 @evaluate.part("every batch once, on the device")
 def _(answer: Callable) -> None:
     _expect_moved("evaluate", answer, learns=False)
@@ -649,12 +659,12 @@ def _(answer: Callable) -> None:
 
 @evaluate.part("the mean loss over the images")
 def _(answer: Callable) -> None:
-    _expect_evaluated(answer, 0)
+    _expect_numbers(_runs("evaluate", answer, learns=False), 0)
 
 
 @evaluate.part("the accuracy over the images")
 def _(answer: Callable) -> None:
-    _expect_evaluated(answer, 1)
+    _expect_numbers(_runs("evaluate", answer, learns=False), 1)
 
 
 @evaluate.part("evaluation mode, and the network stays as it is")

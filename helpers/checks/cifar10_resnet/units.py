@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.checks.answers import Causes
 from helpers.checks.cifar10_resnet import reference
 from helpers.checks.cifar10_resnet.judging import Exercise, call, require_module
-from helpers.checks.cifar10_resnet.reference import standing_in
-from helpers.checks.diagnosis import Mistake, expect
+from helpers.checks.diagnosis import as_array, consistent, expect, same
 from helpers.checks.errors import CheckError
 from helpers.checks.exercises import CUT, Function, normal
 from helpers.checks.he import expect_deviations, expect_normal
@@ -91,7 +91,7 @@ class _Nested(nn.Module):
 
 def _networks() -> Iterator[nn.Module]:
     """Yield networks with random parameters of both signs, in double precision."""
-    for build in (lambda: nn.Sequential(nn.Linear(4, 3)), _Nested, reference.normalized_lenet5):
+    for build in (_Nested, reference.normalized_lenet5, lambda: nn.Sequential(nn.Linear(4, 3))):
         model = build().double()
         with torch.no_grad():
             for seed, parameter in enumerate(model.parameters()):
@@ -124,7 +124,6 @@ def _sums(model: nn.Module) -> Iterator[tuple[str, Callable[[], Tensor]]]:
         "only the first layer is counted": weights[:1],
     }.items():
         yield words, partial(total, some)
-        yield f"{words}; and the weights are squared", partial(total, some, torch.square)
     yield "the weights are squared: that is the L2 penalty", partial(total, weights, torch.square)
     yield "the absolute value is missing", partial(total, weights, lambda w: w)
     yield "the penalty is half of what it should be", lambda: total(weights) / 2
@@ -150,52 +149,54 @@ def _sums(model: nn.Module) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     yield "the sign is wrong: the penalty is added to the loss", lambda: -total(weights)
 
 
+def _expect_penalties(answer: Callable) -> list[tuple[nn.Module, Tensor]]:
+    """Compare the penalty of several networks; return these with what came."""
+    found, cases = [], []
+    for model in _networks():
+        before = [p.detach().clone() for p in model.parameters()]
+        got = call("l1_penalty", answer, lambda model=model: answer(model))
+        if not all(map(torch.equal, before, model.parameters())):
+            raise CheckError("l1_penalty changes the weights of the network", "work on a copy")
+        if isinstance(got, Tensor) and got.shape != ():
+            raise CheckError(
+                f"l1_penalty should return one number, not {list(got.shape)}",
+                "the penalty is a sum over all weights",
+            )
+        cases.append(
+            (as_array("l1_penalty", got), [(w, add().detach()) for w, add in _sums(model)])
+        )
+        found.append((model, got))
+    rights = [reference.l1_penalty(model).item() for model, _ in found]
+    if not all(same(got, np.asarray(r), 1e-9) for (got, _), r in zip(cases, rights, strict=True)):
+        hint = consistent(cases, 1e-9)
+        for (model, _), (got, _), right in zip(found, cases, rights, strict=True):
+            given = f"a network of {sum(p.numel() for p in model.parameters()):,} parameters"
+            wrong = [(hint, got)] if hint else []
+            expect("l1_penalty", given, got, right, wrong, tolerance=1e-9)
+    return found
+
+
 @l1_penalty.part("the value")
 def _(answer: Callable) -> None:
-    for model in _networks():
-        _expect_penalty(answer, model)
-
-
-def _expect_penalty(answer: Callable, model: nn.Module) -> Tensor:
-    before = [p.detach().clone() for p in model.parameters()]
-    got = call("l1_penalty", answer, lambda: answer(model))
-    if not all(map(torch.equal, before, model.parameters())):
-        raise CheckError("l1_penalty changes the weights of the network", "work on a copy")
-    right = reference.l1_penalty(model).detach()
-    wrong: Iterator[Mistake] = ((words, add().detach()) for words, add in _sums(model))
-    size = sum(p.numel() for p in model.parameters())
-    given = f"a network of {size:,} parameters"
-    if isinstance(got, Tensor) and got.shape != ():
-        raise CheckError(
-            f"l1_penalty should return one number, not {list(got.shape)}\n  given: {given}",
-            "the penalty is a sum over all weights",
-        )
-    expect("l1_penalty", given, got, right, wrong, tolerance=1e-9)
-    return got
+    _expect_penalties(answer)
 
 
 @l1_penalty.part("the gradient: the sign of each weight, and none elsewhere")
 def _(answer: Callable) -> None:
-    for model in _networks():
-        got = call("l1_penalty", answer, lambda model=model: answer(model))
+    for model, got in _expect_penalties(answer):
         if not isinstance(got, Tensor) or not got.requires_grad:
             raise CheckError(
                 "l1_penalty returns no tensor that knows a gradient", f"for the loss, {CUT}"
             )
-        with standing_in(answer, "l1_penalty"):
-            right, found = (_gradients(value, model)
-                            for value in (reference.l1_penalty(model), got))  # fmt: skip
-        wrong = ((words, _gradients(add(), model)) for words, add in _sums(model))
-        expect("l1_penalty, gradient", "a network", found, right, wrong, tolerance=1e-9)
-
-
-def _gradients(value: Tensor, model: nn.Module) -> Tensor:
-    parameters = list(model.parameters())
-    found = torch.autograd.grad(value, parameters, allow_unused=True)
-    return torch.cat([
-        (torch.zeros_like(p) if g is None else g).flatten()
-        for p, g in zip(parameters, found, strict=True)
-    ])  # fmt: skip
+        parameters = list(model.parameters())
+        right, found = (
+            torch.autograd.grad(value, parameters, materialize_grads=True)
+            for value in (reference.l1_penalty(model), got)
+        )
+        for (name, _), one, other in zip(model.named_parameters(), found, right, strict=True):
+            expect(f"l1_penalty, gradient with respect to {name}", "a network", one, other, [
+                ("this layer's weights are cut off from the gradient", 0 * other),
+            ], tolerance=1e-9)  # fmt: skip
 
 
 # --- He's initialisation
@@ -216,6 +217,15 @@ class _Deep(nn.Module):
         self.head = nn.ModuleList([nn.Linear(60, 100), nn.BatchNorm1d(100), nn.Linear(100, 24)])
 
 
+_NOT_ALL: Causes = (
+    (r"'NoneType' object has no", "with bias=False, layer.bias is None: there is nothing to set"),
+    (
+        r"'_Deep' object is not (iterable|subscriptable)",
+        "a network need not be an nn.Sequential: model.modules() finds all layers",
+    ),
+)
+
+
 def _start(seed: int = 0) -> nn.Module:
     """Return a network in which nothing is as it should be; seed PyTorch's generator."""
     model = _Deep()
@@ -229,7 +239,8 @@ def _start(seed: int = 0) -> nn.Module:
 def _initialized(answer: Callable, seed: int = 0) -> nn.Module:
     """Return what the answer makes of the network; raise `CheckError` where it is not drawn."""
     model = _start(seed)
-    got = require_module("kaiming_normal", call("kaiming_normal", answer, lambda: answer(model)))
+    made = call("kaiming_normal", answer, lambda: answer(model), causes=_NOT_ALL)
+    got = require_module("kaiming_normal", made)
     if got is not model:
         raise CheckError(
             "kaiming_normal returns another network than it is given",
@@ -296,7 +307,9 @@ def _(answer: Callable) -> None:
                 f"  got: {bias[:3].tolist()}, …",
                 "the biases are left as they were"
                 if torch.equal(bias, before.get_parameter(f"{name}.bias"))
-                else "",
+                else "the biases are drawn like the weights"
+                if len(set(bias.tolist())) > 1
+                else "the biases are set to a constant",
             )
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             for key in ("weight", "bias"):

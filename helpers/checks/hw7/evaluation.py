@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.checks.answers import attempt
@@ -17,6 +16,7 @@ from helpers.checks.hw7.reference import (
     require_unchanged,
     small_networks,
 )
+from helpers.checks.measures import Measures, measures, wrong_measures, wrongly_joined
 from helpers.checks.parts import Check
 
 evaluate = Check("evaluate", "loss and accuracy agree with the reference on 3 networks")
@@ -48,10 +48,10 @@ class Run:
 
     def expect(self, *which: int) -> None:
         """Compare the loss, the accuracy, or both."""
-        right = self._means(self._logits(self.images))
+        right = measures(self._logits(self.images), self.labels)
         what = ("evaluate, mean loss", "evaluate, accuracy")
         for i in which:
-            mistakes = ((words, pair[i]) for words, pair in self._mistakes(right))
+            mistakes = ((words, pair[i]) for words, pair in self._mistakes())
             expect(
                 what[i], self.given, self.result[i], right[i], mistakes, batch_size=len(self.labels)
             )
@@ -61,87 +61,33 @@ class Run:
         # A network in training mode also changes: its running means.
         return copy.deepcopy(self.reference).train(training)(X.double() / scale)
 
-    def _means(self, logits: Tensor, labels: Tensor | None = None) -> tuple[float, float]:
-        labels = self.labels if labels is None else labels
-        correct = (logits.argmax(1) == labels).double().mean()
-        return F.cross_entropy(logits, labels).item(), correct.item()
-
-    def _mistakes(self, right: tuple[float, float]) -> Iterator[tuple[str, tuple[float, float]]]:
+    def _mistakes(self) -> Iterator[tuple[str, Measures]]:
         """Yield mistakes with the loss and the accuracy that they give."""
-        (loss, accuracy), count = right, len(self.labels)
         logits = self._logits(self.images)
-        nothing = float("nan")  # equal to no answer
-        yield "loss and accuracy are returned in the wrong order", (accuracy, loss)
         for words, scale in {
             "the images are not divided by 255": 1,
             "the images are divided by 255 twice": 255**2,
         }.items():
-            yield words, self._means(self._logits(self.images, scale))
-        yield "the accuracy is in per cent; a fraction of 1 is asked for", (nothing, 100 * accuracy)
-        yield "correct answers are counted, not their fraction", (nothing, count * accuracy)
-        yield "the fraction of wrong answers is returned", (nothing, 1 - accuracy)
-        least = (logits.argmin(1) == self.labels).double().mean().item()
-        yield "the smallest logit is taken for the prediction (argmin)", (nothing, least)
-        yield "whole-number division (//) cuts the fraction off", (nothing, float(accuracy == 1))
-        yield "the losses are summed, and should be averaged", (loss * count, nothing)
-        probabilities = logits.softmax(1)
-        again = F.cross_entropy(probabilities, self.labels).item()
-        yield "a softmax comes before the cross-entropy, which has one already", (again, nothing)
-        unlogged = F.nll_loss(probabilities, self.labels).item()
-        yield "nll_loss is given probabilities: the logarithm is missing", (unlogged, nothing)
-        plain = F.nll_loss(logits, self.labels).item()
-        yield "the logits go into nll_loss without a log-softmax", (plain, nothing)
-        if sum(self._rows()) <= count:
-            yield from self._mistakes_in_batches(logits)
+            yield words, measures(self._logits(self.images, scale), self.labels)
+        yield from wrong_measures(logits, self.labels)
+        sizes = self.witness.rows or [len(self.labels)]
+        yield from wrongly_joined(logits, self.labels, sizes)
+        if sum(sizes) <= len(self.labels):
+            yield from self._in_training_mode(sizes)
         yield (
             "the network is in training mode: model.eval() is missing",
-            self._means(self._logits(self.images, training=True)),
+            measures(self._logits(self.images, training=True), self.labels),
         )
 
-    def _rows(self) -> list[int]:
-        return self.witness.rows or [len(self.labels)]
-
-    def _mistakes_in_batches(self, logits: Tensor) -> Iterator[tuple[str, tuple[float, float]]]:
-        """Yield what goes wrong in putting together the batches that the network was given."""
-        sizes = self._rows()
+    def _in_training_mode(self, sizes: list[int]) -> Iterator[tuple[str, Measures]]:
+        """Yield what batch normalisation makes of the batches that the network was given."""
         seen = sum(sizes)
-        batches = list(
-            zip(logits[:seen].split(sizes), self.labels[:seen].split(sizes), strict=True)
-        )
-        each = torch.tensor([self._means(*batch) for batch in batches], dtype=torch.float64)
-        weights = torch.tensor(sizes, dtype=torch.float64)[:, None]
-        whole = (each * weights).sum(0)
-        if seen < len(self.labels):
-            words = f"only {seen} of {len(self.labels)} images are used; the last batch is dropped"
-            yield words, (whole / seen).tolist()
-            yield words, (whole / len(self.labels)).tolist()
-            yield words, each.mean(0).tolist()
-        yield (
-            "batches of different size have the same weight: a mean of the batches' means",
-            each.mean(0).tolist(),
-        )
-        yield "the batches' means are added up", each.sum(0).tolist()
-        yield (
-            "the batches' means are added up and divided by all images",
-            ((each.sum(0) / len(self.labels)).tolist()),
-        )
-        yield "only the last batch is returned", each[-1].tolist()
-        yield "only the first batch is returned", each[0].tolist()
-        if len(sizes) > 1:
-            wholes = whole[LOSS].item() / len(sizes)
-            yield (
-                "the sum over images is divided by the number of batches",
-                (
-                    wholes,
-                    whole[ACCURACY].item() / len(sizes),
-                ),
-            )
         X = self.images[:seen].split(sizes)
         trained = torch.cat([self._logits(x, training=True) for x in X if len(x) > 1])
         if len(trained) == len(self.labels):
             yield (
                 "the network is in training mode: model.eval() is missing",
-                self._means(trained),
+                measures(trained, self.labels),
             )
 
 

@@ -1,25 +1,33 @@
 """The check of `LeNet5._initialize_network`: three networks, layer by layer and as a whole."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from itertools import combinations, product
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.checks.answers import attempt, require_written
-from helpers.checks.diagnosis import Mistake, expect
+from helpers.checks.diagnosis import expect
 from helpers.checks.errors import CheckError
 from helpers.checks.hw7.reference import ReferenceLeNet5, randomize, rows
 from helpers.checks.parts import Check
+from helpers.checks.planted import (
+    Operation,
+    Planted,
+    follow,
+    identity,
+    mistakes,
+    wrong_activations,
+    wrong_ends,
+)
 
 initialize_network = Check(
     "_initialize_network",
     "M_avg, M_max and M_no have the right layers and compute what the reference does",
 )
 
-Operation = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
 Window = tuple[int, int]  # kernel_size and stride of a pooling layer
 
@@ -200,39 +208,17 @@ def _normalisation(model: nn.Module) -> str:
 # --- the network as functions, and mistakes planted into it
 
 
-def _identity(X: Tensor) -> Tensor:
-    return X
-
-
 def _as_images(X: Tensor) -> Tensor:
     return X.reshape(-1, 1, 28, 28)
 
 
 _average, _maximum = partial(F.avg_pool2d, kernel_size=2), partial(F.max_pool2d, kernel_size=2)
-_softmax, _log_softmax = partial(F.softmax, dim=1), partial(F.log_softmax, dim=1)
-_POOLS: dict[str, Operation] = {"avg": _average, "max": _maximum, "no": _identity}
+_POOLS: dict[str, Operation] = {"avg": _average, "max": _maximum, "no": identity}
 _PLACES = {
     "relu1": "the first convolution",
     "relu2": "the second convolution",
     "relu3": "the first fully connected layer",
     "relu4": "the second fully connected layer",
-}
-_INSTEAD_OF_RELU: dict[str, Operation] = {
-    "a sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "a leaky ReLU": F.leaky_relu,
-    "GELU": F.gelu,
-    "ELU": F.elu,
-    "SiLU": F.silu,
-    "a softmax": _softmax,
-}
-_AT_THE_END: dict[str, Operation] = {
-    "a softmax": _softmax,
-    "a log-softmax": _log_softmax,
-    "a softmax over the batch": partial(F.softmax, dim=0),
-    "a ReLU": F.relu,
-    "a sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
 }
 
 
@@ -253,28 +239,14 @@ def _operations(weights: list[Tensor], pooling: str) -> dict[str, Operation]:
         "fc2": lambda X: F.linear(X, w4, b4),
         "relu4": F.relu,
         "fc3": lambda X: F.linear(X, w5, b5),
-        "end": _identity,
+        "end": identity,
     }
 
 
-def _apply(operations: dict[str, Operation], X: Tensor) -> Tensor:
-    for operation in operations.values():
-        X = operation(X)
-    return X
-
-
-def _planted(pooling: str) -> Iterator[tuple[str, dict[str, Operation]]]:
+def _planted(pooling: str) -> Iterator[Planted]:
     """Yield mistakes that leave all sizes right, and the operations that they replace."""
-    for count in range(1, 5):
-        for places in combinations(_PLACES, count):
-            words = f"ReLU is missing after {_and(_PLACES[place] for place in places)}"
-            yield words, dict.fromkeys(places, _identity)
-    for name, activation in _INSTEAD_OF_RELU.items():
-        yield f"{name} stands in place of every ReLU", dict.fromkeys(_PLACES, activation)
-        for place, where in _PLACES.items():
-            yield f"{name} stands in place of the ReLU after {where}", {place: activation}
-    for name, end in _AT_THE_END.items():
-        yield f"{name} stands at the end; the network returns the logits themselves", {"end": end}
+    yield from wrong_activations(_PLACES)
+    yield from wrong_ends()
     yield "a ReLU stands before the first convolution", {"image": lambda X: _as_images(F.relu(X))}
     yield "rows and columns of the image are swapped", {"image": lambda X: _as_images(X).mT}
     for mode in ("reflect", "replicate", "circular"):
@@ -284,7 +256,7 @@ def _planted(pooling: str) -> Iterator[tuple[str, dict[str, Operation]]]:
         yield from _planted_pooling(pooling)
 
 
-def _planted_pooling(pooling: str) -> Iterator[tuple[str, dict[str, Operation]]]:
+def _planted_pooling(pooling: str) -> Iterator[Planted]:
     right, other = ("average", "max") if pooling == "avg" else ("max", "average")
     wide = F.avg_pool2d if pooling == "avg" else F.max_pool2d
     instead: dict[str, Operation] = {
@@ -303,22 +275,6 @@ def _planted_pooling(pooling: str) -> Iterator[tuple[str, dict[str, Operation]]]
         swapped = {f"relu{number}": _POOLS[pooling] for number in numbers}
         swapped |= {f"pool{number}": F.relu for number in numbers}
         yield f"{where} pooling comes before ReLU and should come after it", swapped
-
-
-@torch.no_grad()
-def _mistakes(weights: list[Tensor], pooling: str, X: Tensor) -> Iterator[Mistake]:
-    """Yield the logits of each planted mistake, then of every two that can occur together."""
-    operations, planted = _operations(weights, pooling), list(_planted(pooling))
-    for words, changes in planted:
-        yield words, _apply(operations | changes, X)
-    for (words, changes), (more, others) in combinations(planted, 2):
-        if changes.keys().isdisjoint(others):
-            yield f"two: {words}; and {more}", _apply(operations | changes | others, X)
-
-
-def _and(words: Iterator[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 # --- the parts
@@ -343,10 +299,11 @@ def _check_logits(LeNet5: type, *, pooling: str) -> None:
         )
     if norm := _normalisation(model):
         raise CheckError(f"{name} contains a {norm}", f"{norm} is not part of this network")
-    expected = _apply(_operations(weights, pooling), X.double())
+    operations = _operations(weights, pooling)
+    expected = follow(operations, X.double())
     given = "a black, a white and two random images; random weights and biases"
-    mistakes = _mistakes(weights, pooling, X.double())
-    expect(f"{name}, logits", given, logits, expected, mistakes)
+    wrong = mistakes(operations, _planted(pooling), X.double())
+    expect(f"{name}, logits", given, logits, expected, wrong)
     expect(f"{name}, logits of one image alone", given, alone, expected[3:])
 
 

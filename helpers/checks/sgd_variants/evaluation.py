@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 
 from helpers.checks.answers import attempt
 from helpers.checks.diagnosis import as_array, expect
 from helpers.checks.errors import CheckError
+from helpers.checks.measures import Measures, measures, wrong_measures, wrongly_joined
 from helpers.checks.parts import Check
-from helpers.checks.sgd_variants import reference
 from helpers.checks.sgd_variants.functions import CAUSES
 from helpers.checks.sgd_variants.reference import PARAMETER_COUNT, standing_in
 from helpers.checks.sgd_variants.training import Examples, examples, require_kept
@@ -58,63 +59,24 @@ class Run:
 
     def expect(self, *which: int) -> None:
         """Compare the error, the accuracy, or both."""
-        right, count = _means(self.logits, self.examples.labels), len(self.examples.labels)
+        right = measures(torch.from_numpy(self.logits.T), torch.from_numpy(self.examples.labels))
+        count = len(self.examples.labels)
         for i in which:
             expect(
                 ("evaluate, mean error", "evaluate, accuracy")[i],
                 f"{count} images",
                 self.result[i],
                 right[i],
-                ((words, pair[i]) for words, pair in self._mistakes(*right)),
+                ((words, pair[i]) for words, pair in self._mistakes()),
                 batch_size=count,
                 tolerance=1e-9,
             )
 
-    def _mistakes(self, error: float, accuracy: float) -> Iterator[tuple[str, tuple]]:
-        count, labels, nothing = len(self.examples.labels), self.examples.labels, np.nan
-        yield "error and accuracy are returned in the wrong order", (accuracy, error)
-        yield "the accuracy is in per cent; a fraction of 1 is asked for", (nothing, 100 * accuracy)
-        yield "correct answers are counted, not their fraction", (nothing, count * accuracy)
-        yield "the fraction of wrong answers is returned", (nothing, 1 - accuracy)
-        least = (self.logits.argmin(0) == labels).mean()
-        yield "the smallest logit is taken for the prediction (argmin)", (nothing, least)
-        yield "whole-number division (//) cuts the fraction off", (nothing, float(accuracy == 1))
-        yield "the errors are summed, and should be averaged", (error * count, nothing)
-        yield from self._mistakes_in_chunks()
-
-    def _mistakes_in_chunks(self) -> Iterator[tuple[str, tuple]]:
-        """Yield what goes wrong in putting together the chunks that the network was given."""
-        ends = np.cumsum(self.sizes)
-        if not len(ends) or ends[-1] > len(self.examples.labels):
-            return
-        cuts = list(zip(ends - self.sizes, ends, strict=True))
-        labels, count = self.examples.labels, len(self.examples.labels)
-        each = np.array([_means(self.logits[:, a:b], labels[a:b]) for a, b in cuts])
-        sizes = np.array(self.sizes)[:, np.newaxis]
-        whole = (each * sizes).sum(0)
-        if ends[-1] < count:
-            words = f"only {ends[-1]} of {count} images are used: the last chunk is dropped"
-            yield words, tuple(whole / ends[-1])
-            yield words, tuple(whole / count)
-            yield words, tuple(each.mean(0))
-        for words, value in {
-            "chunks of different size have the same weight: a mean of the chunks' means": each.mean(
-                0
-            ),
-            "the chunks' means are added up": each.sum(0),
-            "the chunks' means are added up and divided by all images": each.sum(0) / count,
-            "the sum over images is divided by the number of chunks": whole / len(each),
-            "every chunk is taken to be as large as the first": each.sum(0) * sizes[0] / count,
-            "only the last chunk is returned": each[-1],
-            "only the first chunk is returned": each[0],
-        }.items():
-            yield words, tuple(value)
-
-
-def _means(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    log_p = reference.log_softmax(logits)
-    error = -log_p[labels, np.arange(len(labels))].mean()
-    return float(error), float((logits.argmax(0) == labels).mean())
+    def _mistakes(self) -> Iterator[tuple[str, Measures]]:
+        """Yield mistakes with the error and the accuracy that they give."""
+        logits, labels = torch.from_numpy(self.logits.T), torch.from_numpy(self.examples.labels)
+        yield from wrong_measures(logits, labels, loss="error")
+        yield from wrongly_joined(logits, labels, self.sizes, batch="chunk")
 
 
 @evaluate.part("the mean error")
