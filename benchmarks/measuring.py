@@ -320,7 +320,7 @@ class Worker:
         """End the process."""
         try:
             self.process.stdin.close()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=3)
         except (OSError, subprocess.TimeoutExpired):
             self.process.kill()
             self.process.wait()

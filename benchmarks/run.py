@@ -118,28 +118,26 @@ def main(arguments: list[str] | None = None) -> int:
     if reasons := others_results(list(goals.values()), device):
         parser.error("\n".join(reasons))
 
-    product, tables, faults = Product(), [], []
+    product, faults = Product(), []
     for name in names:
         job, start = jobs[name], time.perf_counter()
-        print(f"{name}: {job.title} …", flush=True)
         try:
             measured = measure(job, product, options.rounds, options.seconds)
         except JobFailed as error:
             faults.append(f"{error}; nothing of this job is saved")
+            print(f"{job.title}: failed\n", flush=True)
             continue
-        results = {"date": date.today().isoformat(), "device": device}
         versions = {package: metadata.version(package) for package in PACKAGES}
+        results = {"date": date.today().isoformat(), "device": device}
         results |= {"versions": versions | measured.versions} | summary(job, measured)
-        tables.append(table(job, results))
-        seconds = time.perf_counter() - start
+        print(table(job, results))
         if reason := measured.disturbance(job.pairs(measured.turns).values()):
-            tables.append(f"  NOT TO BE TRUSTED: {reason}")
+            print(f"  NOT TO BE TRUSTED: {reason}")
             faults += [f"{name} is not saved: {reason}"] if saving else []
         elif saving:
             save(goals[name], results)
             print(f"  saved: benchmarks/results/{goals[name].relative_to(RESULTS).as_posix()}")
-        print(f"  {seconds:.0f} s", flush=True)
-    print("\n" + "\n\n".join(tables).replace("\n\n  NOT", "\n  NOT"))
+        print(f"  measured in {time.perf_counter() - start:.0f} s\n", flush=True)
     for fault in faults:
         print(f"✗ {fault}", file=sys.stderr)
     return 1 if faults else 0

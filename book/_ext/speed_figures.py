@@ -12,7 +12,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 from docutils import nodes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatter
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
@@ -87,6 +89,7 @@ def comparison(job: dict, results: dict) -> Figure:
         axes.plot([low, high], [row, row], color=figures.COLORS[0], linewidth=3)
         axes.plot(steps * results["milliseconds"][key] / scale, row, "o", color=figures.COLORS[0])
     axes.set_xscale("log")
+    with_plain_numbers(axes.xaxis)
     axes.set_yticks(range(len(rows)), [label for label, _ in rows])
     axes.invert_yaxis()
     axes.set(xlabel=f"time per {job['unit']} ({unit})", ylabel="version, threads")
@@ -106,9 +109,16 @@ def growth(job: dict, results: dict) -> Figure:
         axes.plot(sizes, [values[key] for key in keys if key in values], "o-")
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
+        with_plain_numbers(axes.yaxis)
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.set(xlabel=job["sizes"], ylabel=label)
     return figure
+
+
+def with_plain_numbers(axis: Axis) -> None:
+    """Write 20 and 0.5 on a logarithmic axis, not powers of ten."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
 
 
 def plain(label: str) -> str:
