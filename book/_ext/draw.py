@@ -76,7 +76,8 @@ class Invitation(SphinxTransform):
         # The notebook's metadata come before the text, as paragraphs too.
         head = self.document.next_node(nodes.section).next_node(nodes.paragraph)
         target = self.app.builder.get_relative_uri(self.env.docname, PAGE)
-        link = nodes.reference("", "Draw a digit for its network", refuri=target, internal=True)
+        link = nodes.reference("", "Draw a digit", refuri=target, internal=True)
+        link["classes"].append("head-link")
         head += [nodes.Text(" · "), link]
 
 
