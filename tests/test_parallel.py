@@ -48,17 +48,22 @@ def end_of_the_process():
 
 
 class Clock:
-    """A run that starts at second 0, and a job takes five."""
+    """A run that starts at second 0 of a clock that stands still."""
 
     def __init__(self, monkeypatch):
         self.now = 0.0
         monkeypatch.setattr(runtime.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(runtime.time, "advance", self.advance, raising=False)
         data = SimpleNamespace(is_real=True)
         self.run = runtime.Run("a", seed=0, dataset=data, device="cpu", parameters={})
 
-    def job(self, n):
-        self.now += 5
-        return {"n": n}
+    def advance(self, seconds):
+        self.now += seconds
+
+
+def take_five_seconds(n):
+    runtime.time.advance(5)  # a clock of its own would make it another function each time
+    return {"n": n}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -124,11 +129,13 @@ def test_a_run_counts_the_time_of_its_parts_up_to_what_each_had_finished(tmp_pat
     def part(count, idle=0.0):
         """Start, do nothing for a while, and go on with the first `count` of the jobs."""
         clock = Clock(monkeypatch)
-        clock.now = idle
-        made = [parallel.Job(f"job {n}", {"n": n}, partial(clock.job, n)) for n in range(count)]
+        clock.advance(idle)
+        made = [
+            parallel.Job(f"job {n}", {"n": n}, partial(take_five_seconds, n)) for n in range(count)
+        ]
         found = parallel.results("five", made, workers=1, folder=tmp_path, run=clock.run)
         assert [result["n"] for result in found] == list(range(count))
-        clock.now += 100  # lost: nothing is finished in this time
+        clock.advance(100)  # lost: nothing is finished in this time
         end_of_the_process()
         return clock.run.seconds - 100, clock.run._earlier > 0
 
