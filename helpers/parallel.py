@@ -14,7 +14,7 @@ from pathlib import Path
 
 from joblib import Parallel, delayed, parallel_config
 
-from helpers import runtime
+from helpers import runtime, sources
 from helpers.checkpoints import Finished
 from helpers.progress import JointProgress
 
@@ -24,8 +24,8 @@ class Job:
     """One piece of work, whose result is what `compute()` returns.
 
     A result holds NumPy arrays, numbers and texts, in lists and dictionaries. `decides` is all that
-    it hangs on, as `checkpoints.Finished` takes it, besides the code of `compute`, which counts by
-    itself; `name` stands in the name of its file.
+    it hangs on, as `checkpoints.Finished` takes it, besides the code of `compute` and of this
+    package, which count by themselves; `name` stands in the name of its file.
     """
 
     name: str
@@ -50,7 +50,7 @@ def results(
     job is raised, and the rest is given up.
     """
     found = [
-        Finished(folder, job.name, {"computed by": _function(job.compute), **job.decides})
+        Finished(folder, job.name, {"computed by": _code(job.compute), **job.decides})
         for job in jobs
     ]
     outcomes = [saved.load() for saved in found]
@@ -74,9 +74,15 @@ def results(
     return outcomes
 
 
-def _function(compute: Callable[[], object]) -> Callable:
-    """Return the function of a partial; to read its arguments, all images, would take seconds."""
-    return compute.func if isinstance(compute, partial) else compute
+def _code(compute: Callable[[], object]) -> tuple[object, ...]:
+    """Return the code of a job, and the hash of this package, which it calls.
+
+    What a notebook's function calls of the notebook stands in `decides`. The arguments of a partial
+    are left out: to read them, all images, would take seconds.
+    """
+    function = compute.func if isinstance(compute, partial) else compute
+    own = [getattr(function, name, None) for name in ("__code__", "__defaults__", "__closure__")]
+    return (*own, sources.package_hash())
 
 
 def _computed(computations: list[Callable[[], object]], workers: int) -> Iterator[object]:

@@ -1,8 +1,8 @@
 """The site in a real browser: each page wide and narrow, light, dark and on paper, and by keyboard.
 
 Needs the extra `browser` and a Chromium on the path (Debian's package `chromium`), which
-`BROWSER=1 bash .ci/run` installs; without them these tests are skipped. To keep them short, each page is loaded once, and
-then looked at in every way.
+`BROWSER=1 bash .ci/run` installs; without them these tests are skipped. To keep them short, each
+page is loaded once, and then looked at in every way.
 """
 
 import re

@@ -111,7 +111,10 @@ IMPORTS = {
 }
 # What only looks like a way round: phrases of the page, and whose attributes they are.
 HARMLESS = ("parameters.declare(\n    globals(),", "getattr(chosen, ")
-BESIDES = {"chosen.output_folder", "parameters.Folder", "run.export"}
+BESIDES = {
+    *("chosen.output_folder", "parameters.Folder", "run.export"),
+    *("model._modules", "build().to(device)._modules"),
+}
 # Ways to reach a function without writing its name as an attribute.
 BACK_DOORS = {
     "getattr", "eval", "exec", "compile", "globals", "locals", "vars", "dir", "breakpoint",

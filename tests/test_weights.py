@@ -198,8 +198,10 @@ def test_a_notebook_that_exports_nothing_is_left_alone(project):
 )
 def test_the_gate_refuses_networks_that_are_not_the_published_runs(exported, spoil, message):
     spoil(exported.network("sample", "tiny"))
-    (fault,) = publish.book_faults(exported)
+    fault, *others = publish.book_faults(exported)
     assert message in fault
+    # Without the file, the landing page should not lead to where it can be tried.
+    assert all("book/index.md: the block is out of date" in other for other in others)
 
 
 def test_new_prose_keeps_the_network(exported):
