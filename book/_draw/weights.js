@@ -18,11 +18,14 @@ globalThis.networkFiles = received;
  * ends a sentence that begins with the network's name.
  */
 export async function load(name, folder) {
+  const missing = new Error("its weights have not been published yet");
+  // Which networks there are, the site says; a script that is not there would be an error.
+  if (!(globalThis.publishedNetworks ?? [name]).includes(name)) throw missing;
   await new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = `${folder}${name}.js`;
     script.onload = resolve;
-    script.onerror = () => reject(new Error("its weights have not been published yet"));
+    script.onerror = () => reject(missing);
     document.head.append(script);
   });
   if (!received[name]) throw new Error("the file of its weights is damaged");

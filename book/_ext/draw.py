@@ -6,9 +6,10 @@ They are not in book/_static, because Jupyter Book puts every script there on ev
 """
 
 import base64
+import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from docutils import nodes
@@ -57,6 +58,11 @@ def bundle(modules: Mapping[str, str], entry: str) -> str:
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 
+def published(names: Iterable[str]) -> str:
+    """Return the line that says which networks there are, so that no other one is asked for."""
+    return f"globalThis.publishedNetworks = {json.dumps(list(names))};\n"
+
+
 def network_script(name: str, file: bytes) -> str:
     """Return the script that hands over a network's file."""
     return f'networkFiles["{name}"] = "{base64.b64encode(file).decode()}";\n'
@@ -96,9 +102,10 @@ def write(app: Sphinx, error: Exception | None) -> None:
     (static / "draw").mkdir(parents=True, exist_ok=True)
     shutil.copy(sources / "draw.css", static / "draw")
     modules = {path.stem: path.read_text(encoding="utf-8") for path in sources.glob("*.js")}
-    script = bundle(modules, "page")
+    networks = sorted((Path(app.srcdir) / "_static" / "networks").glob("*.bin"))
+    script = published(path.stem for path in networks) + bundle(modules, "page")
     (static / "draw" / "draw.js").write_text(script, encoding="utf-8", newline="\n")
-    for path in (Path(app.srcdir) / "_static" / "networks").glob("*.bin"):
+    for path in networks:
         goal = static / "networks" / f"{path.stem}.js"
         goal.parent.mkdir(exist_ok=True)
         goal.write_text(network_script(path.stem, path.read_bytes()), encoding="utf-8")
