@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from helpers.checks import exercises
 from helpers.checks.answers import Causes, attempt
 from helpers.checks.cifar10_resnet.reference import standing_in
+from helpers.checks.cifar10_resnet.tracing import Layer
 from helpers.checks.errors import CheckError
 from helpers.checks.exercises import normal
-from helpers.checks.tracing import Layer
 
 CAUSES: Causes = (
     (

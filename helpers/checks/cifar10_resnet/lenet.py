@@ -18,6 +18,7 @@ from helpers.checks.cifar10_resnet.judging import (
     require_module,
     shapes,
 )
+from helpers.checks.cifar10_resnet.tracing import Layer, Trace
 from helpers.checks.diagnosis import expect
 from helpers.checks.errors import CheckError
 from helpers.checks.exercises import normal
@@ -31,7 +32,6 @@ from helpers.checks.planted import (
     wrong_activations,
     wrong_ends,
 )
-from helpers.checks.tracing import Layer, Trace
 
 lenet5 = Check("lenet5", "62,006 parameters, and the logits are the reference's")
 normalized_lenet5 = Check(

@@ -20,13 +20,13 @@ from helpers.checks.cifar10_resnet.judging import (
 )
 from helpers.checks.cifar10_resnet.lenet import normalize
 from helpers.checks.cifar10_resnet.reference import block_sizes, shortcut
+from helpers.checks.cifar10_resnet.tracing import Layer, Trace, traced
 from helpers.checks.diagnosis import as_array, expect, same
 from helpers.checks.errors import CheckError
 from helpers.checks.exercises import normal
 from helpers.checks.he import expect_deviations, expect_normal
 from helpers.checks.parts import Check
 from helpers.checks.planted import listed
-from helpers.checks.tracing import Layer, Trace, traced
 
 ResidualBlock = Check("ResidualBlock", "values, gradients and modes are the reference's")
 ResNet = Check("ResNet", "20 layers, 269,722 parameters, and every block is the reference's")
