@@ -9,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from helpers import checkpoints, convnet, numpy_layers, parallel, runtime, training
+from helpers import checkpoints, convnet, numpy_layers, parallel, runtime, sources, training
 
 
 def square(n):
@@ -119,9 +119,15 @@ def test_a_result_of_other_code_is_not_taken_over(tmp_path, capsys):
     for factor in (2, 2, 5):
         (found,) = parallel.results("runs", by(factor), workers=1, folder=tmp_path)
         assert found == {"product": 3 * factor}
-        for held in list(checkpoints._held.values()):  # as when the process ends
-            checkpoints._give_up(held._lock)
-        checkpoints._held.clear()
+        end_of_the_process()
+    assert capsys.readouterr().out.count("1 taken over") == 1
+
+
+def test_a_result_of_another_package_is_not_taken_over(tmp_path, capsys, monkeypatch):
+    for package in ("this", "this", "another"):
+        monkeypatch.setattr(sources, "package_hash", lambda package=package: package)
+        parallel.results("runs", jobs(square, 1), workers=1, folder=tmp_path)
+        end_of_the_process()
     assert capsys.readouterr().out.count("1 taken over") == 1
 
 
