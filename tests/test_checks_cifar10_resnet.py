@@ -2,9 +2,10 @@
 
 import math
 import re
-import textwrap
+from functools import partial
 
 import numpy as np
+import planting
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,6 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from helpers import checks
 from helpers.checks import cifar10_resnet
 
 # What torch warns of in some of the planted answers.
@@ -227,23 +227,13 @@ def temperature(logits, labels):
 def written(name: str, *changes: tuple[str, str], source: str = "") -> object:
     """Return the right answer called `name`, or that of `source`, with each `old` made `new`."""
     source = source or ANSWERS[name]
-    for old, new in changes:
-        assert old in source, f"{old!r} does not occur"
-        source = source.replace(old, new)
     names = {"torch": torch, "nn": nn, "F": F, "math": math, "np": np, "v2": v2}
     names |= {"Dataset": Dataset, "DataLoader": DataLoader}
-    exec(compile(textwrap.dedent(source), "answer", "exec"), names)
+    exec(compile(planting.edited(source, changes), "answer", "exec"), names)
     return names[name]
 
 
-def judged(name: str, answer: object, capsys) -> tuple[int, str]:
-    """Return how many parts an answer fails, and what is printed about each."""
-    check = getattr(cifar10_resnet, name)
-    points = len(check.parts)
-    failed = points - checks.graded(check, answer, points)
-    out = capsys.readouterr()
-    assert "Traceback" not in out.out + out.err
-    return round(failed), out.out
+judged = partial(planting.judged, cifar10_resnet)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -788,11 +778,7 @@ def temperature(logits, labels):
 
 def own_blocks(*changes: tuple[str, str]) -> str:
     """Return the network with blocks of its own, with each `old` made `new`."""
-    source = OWN_BLOCKS
-    for old, new in changes:
-        assert old in source, f"{old!r} does not occur"
-        source = source.replace(old, new)
-    return source
+    return planting.edited(OWN_BLOCKS, changes)
 
 
 # What is written instead of what, how many parts fail, and what the hint says, if there is one.

@@ -2,17 +2,17 @@
 
 import math
 import re
-import textwrap
 from collections import OrderedDict
+from functools import partial
 from itertools import product
 
 import numpy as np
+import planting
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from helpers import checks
 from helpers.checks import custom_lenet5
 from helpers.checks.custom_lenet5 import reference
 
@@ -278,25 +278,15 @@ def train(
 def written(name: str, *changes: tuple[str, str], source: str = "") -> object:
     """Return the right answer called `name`, or that of `source`, with each `old` made `new`."""
     source = source or ANSWERS[name]
-    for old, new in changes:
-        assert old in source, f"{old!r} does not occur"
-        source = source.replace(old, new)
     names = {"torch": torch, "nn": nn, "F": F, "math": math, "product": product, "np": np}
     names["OrderedDict"] = OrderedDict
     names["squash"] = reference.ScaledTanh()
-    for text in (GIVEN, textwrap.dedent(source)):
+    for text in (GIVEN, planting.edited(source, changes)):
         exec(compile(text, "answer", "exec"), names)
     return names[name]
 
 
-def judged(name: str, answer: object, capsys) -> tuple[int, str]:
-    """Return how many parts an answer fails, and what is printed about each."""
-    check = getattr(custom_lenet5, name)
-    points = len(check.parts)
-    failed = points - checks.graded(check, answer, points)
-    out = capsys.readouterr()
-    assert "Traceback" not in out.out + out.err
-    return round(failed), out.out
+judged = partial(planting.judged, custom_lenet5)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
