@@ -1,17 +1,15 @@
 """Seconds that nbgrader takes to grade a submission of each assignment and to write its feedback.
 
-    python benchmarks/grading.py [--submissions 4] [--save]
+    python benchmarks/grading.py [--submissions 4] [--only hw7]
 
 Each assignment is made in an empty folder, as book/teaching.md says, with nbgrader's own commands.
 The submissions hold the right answers, so every cell runs to its end; an unfinished one takes less.
 What nbgrader needs to start is spread over the submissions, as it is over a class. Two times are
 told: on the clock, and on the processor, which counts no other work on the machine and so says more
-where there is some. `--save` writes benchmarks/results/grading.json, from which the page's numbers
-come.
+where there is some.
 """
 
 import argparse
-import json
 import os
 import resource
 import shutil
@@ -26,8 +24,6 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import editions  # noqa: E402
 from catalogue import Project, read_notebook, write_notebook  # noqa: E402
-
-from helpers import runtime  # noqa: E402
 
 
 def nbgrader(course: Path, command: str, assignment: str) -> tuple[float, float]:
@@ -80,29 +76,22 @@ def graded(course: Path, name: str, submissions: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Grade every assignment, and print and perhaps save the times."""
+    """Grade every assignment, and print the times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--submissions", type=int, default=4)
     parser.add_argument("--only", help="one assignment, such as hw7")
-    parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
     project = Project()
     course = Path(tempfile.mkdtemp())
-    results: dict[str, object] = {}
     try:
         editions.write_course(project, course)
         for entry in editions.converted(project):
             if options.only in (None, entry.name):
-                results[entry.name] = graded(course, entry.name, options.submissions)
-                shown = {name: f"{value:.1f}" for name, value in results[entry.name].items()}
+                times = graded(course, entry.name, options.submissions)
+                shown = {name: f"{value:.1f}" for name, value in times.items()}
                 print(entry.name, shown, flush=True)
     finally:
         shutil.rmtree(course)
-    if options.save:
-        path = ROOT / "benchmarks" / "results" / "grading.json"
-        path.parent.mkdir(exist_ok=True)
-        made = {"submissions": options.submissions, "device": runtime.device_name("cpu")}
-        path.write_text(json.dumps(results | made, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
