@@ -34,8 +34,12 @@ JOBS = ROOT / "benchmarks" / "jobs.toml"
 THREADS = 2  # as many as any version uses
 PROBES = 5  # products before each turn
 SIZE = 600  # rows and columns of their matrices
-PRODUCT_LIMIT = 1.10
-OTHERS_LIMIT = 0.10
+# On a virtual machine with two cores and nothing else to do, the products around a turn took 1.1 to
+# 1.8 times their best in nine turns of ten, as its unseen neighbours came and went, and others used
+# at most 0.03 of a core. A second process that computes beside shows in `OTHERS_LIMIT`: it uses a
+# whole core, and slows the best products down with the rest.
+PRODUCT_LIMIT = 1.75
+OTHERS_LIMIT = 0.15
 TRIES = 3
 SHARE = 0.6
 

@@ -43,7 +43,7 @@ def memory(field: str) -> int | None:
 
 
 def forget_peak() -> None:
-    """Let the memory's peak be taken from now on: imports need more for a moment."""
+    """Let the memory's peak be taken from now on: preparing needs more for a moment."""
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")
@@ -72,13 +72,13 @@ def main(module: str, version: str, threads: str) -> None:
         print(json.dumps(value), file=answers, flush=True)
 
     imported = importlib.import_module(f"versions.{module}")
-    at_rest = memory("VmRSS")
-    forget_peak()
     try:
         call, steps = imported.make(version, int(threads))
     except Unavailable as reason:
         answer({"unavailable": str(reason)})
         return
+    at_rest = memory("VmRSS")
+    forget_peak()
     start = time.perf_counter()
     for _ in range(WARM_UP):
         call()

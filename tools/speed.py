@@ -91,8 +91,8 @@ def growth_table(job: dict, results: dict) -> list[str]:
         if memory is not None:
             cells[3] = f"{significant(memory)}{NO_BREAK}MB"
         if before:
-            cells[2] = f"× {significant(time / before[0])}"
-            cells[4] = f"× {significant(memory / before[1])}" if memory and before[1] else ""
+            cells[2] = f"× {significant(time / before[0], 2)}"
+            cells[4] = f"× {significant(memory / before[1], 2)}" if memory and before[1] else ""
         before = time, memory
         lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -109,16 +109,17 @@ def ratio_of(results: dict, name: str) -> str:
     """Return a ratio with its range; "–" where one of its versions was left out."""
     if name not in results["ratios"]:
         return "–"
-    low, high = results["ratio_ranges"][name]
-    return f"{significant(results['ratios'][name])} ({significant(low)}–{significant(high)})"
+    values = (results["ratios"][name], *results["ratio_ranges"][name])
+    ratio, low, high = (significant(value, 2) for value in values)  # their ranges are wide
+    return f"{ratio} ({low}–{high})"
 
 
-def significant(value: float) -> str:
-    """Return a positive number with three digits that count, thousands set off."""
+def significant(value: float, count: int = 3) -> str:
+    """Return a positive number with `count` digits that matter, thousands set off."""
     if value <= 0:
         return "0"
-    rounded = float(f"{value:.3g}")
-    digits = max(0, 2 - math.floor(math.log10(rounded)))
+    rounded = float(f"{value:.{count}g}")
+    digits = max(0, count - 1 - math.floor(math.log10(rounded)))
     return f"{rounded:,.{digits}f}".replace(",", NO_BREAK)
 
 
