@@ -301,4 +301,4 @@ def test_the_speed_of_a_forward_pass_is_reported(browser, site, tmp_path):
         print(f"{name}:", ", ".join(f"{stage} {ms:.2f} ms" for stage, ms in stages.items()))
     print(f"all networks: {sum(stages['all'] for stages in times.values()):.1f} ms")
     assert list(times) == list(NETWORKS)
-    assert all(ms > 0 for stages in times.values() for ms in stages.values())
+    assert all(stages["all"] > 0 and len(stages) > 6 for stages in times.values())
