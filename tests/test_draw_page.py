@@ -11,7 +11,7 @@ import publish
 import pytest
 from catalogue import Project
 from loopback import serving
-from test_draw import NEEDS_NODE, NETWORKS, SOURCES, node, random_network
+from test_draw import NEEDS_NODE, NETWORKS, SOURCES, TESTS, node, random_network
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NAMES = ["C1", "S2", "C3", "S4", "C5", "F6"]
@@ -263,3 +263,42 @@ def test_twenty_drawings_are_read(visit, server):
     assert all(
         right[name] >= 16 for name, there in zip(NETWORKS, is_published, strict=True) if there
     )
+
+
+TIMED = """async (files) => {
+  const [{ NETWORKS }, { unpack }, { prepare }, { DIGITS, rasterize, resized }, { benchmark }] =
+    await Promise.all([
+      import("/book/_draw/networks.js"),
+      import("/book/_draw/weights.js"),
+      import("/book/_draw/prepare.js"),
+      import("/book/_draw/strokes.js"),
+      import("/tests/draw/benchmark.js"),
+    ]);
+  const { image } = prepare(rasterize(resized(DIGITS[2]), 140), 140);
+  const times = {};
+  for (const file of files) {
+    const response = await fetch(`/networks/${file}.bin`);
+    const { arrays } = await unpack(new Uint8Array(await response.arrayBuffer()));
+    const network = NETWORKS.find((each) => each.file === file);
+    times[file] = benchmark({ ...network, ...network.build(arrays) }, image);
+  }
+  return times;
+}"""
+
+
+def test_the_speed_of_a_forward_pass_is_reported(browser, site, tmp_path):
+    """How fast it is, the machine and what else it does decide: so no time is asserted."""
+    shutil.copytree(SOURCES, tmp_path / "book" / "_draw")
+    shutil.copytree(TESTS, tmp_path / "tests" / "draw")
+    shutil.copytree(site / "_static" / "networks", tmp_path / "networks")
+    (tmp_path / "index.html").write_text("<!doctype html><title>benchmark</title>")
+    with serving(tmp_path) as address:
+        tab = browser.new_page()
+        tab.goto(f"{address}/index.html")
+        times = tab.evaluate(TIMED, NETWORKS)
+        tab.close()
+    for name, stages in times.items():
+        print(f"{name}:", ", ".join(f"{stage} {ms:.2f} ms" for stage, ms in stages.items()))
+    print(f"all networks: {sum(stages['all'] for stages in times.values()):.1f} ms")
+    assert list(times) == list(NETWORKS)
+    assert all(stages["all"] > 0 and len(stages) > 6 for stages in times.values())

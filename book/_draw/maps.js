@@ -3,12 +3,8 @@
 const GAP = 1; // pixels between two maps
 const FINE = 320; // pixels of the canvas across, or a few more: outlines are then thin
 
-/** Return `[red, green, blue]` of a value from -1 (orange) over 0 (white) to 1 (blue). */
-function colour(value) {
-  const [red, green, blue] = value < 0 ? [166, 80, 0] : [8, 48, 107];
-  const strength = Math.min(Math.abs(value), 1);
-  return [red, green, blue].map((full) => 255 + (full - 255) * strength);
-}
+const ORANGE = [166, 80, 0]; // red, green and blue of the least number, and
+const BLUE = [8, 48, 107]; // of the largest; 0 is white
 
 /**
  * Return how the maps of a shape `[count, height, width]` lie: in `columns` and `rows`.
@@ -54,21 +50,29 @@ export function paint(canvas, x, { limit = largest(x), columns, marks = [] } = {
     (map % lies.columns) * lies.stepX,
     Math.floor(map / lies.columns) * lies.stepY,
   ];
-  const small = new OffscreenCanvas(lies.width, lies.height);
   const pixels = new ImageData(lies.width, lies.height);
-  x.data.forEach((value, i) => {
-    const [left, top] = place(Math.floor(i / (height * width)));
-    const y = top + (Math.floor(i / width) % height);
-    pixels.data.set([...colour(value / limit), 255], 4 * (y * lies.width + left + (i % width)));
-  });
-  small.getContext("2d").putImageData(pixels, 0, 0);
+  pixels.data.fill(255);
+  let next = 0;
+  for (let map = 0; map < x.shape[0]; map++) {
+    const [left, top] = place(map);
+    for (let row = top; row < top + height; row++) {
+      for (let column = left; column < left + width; column++) {
+        const value = x.data[next++] / limit;
+        const full = value < 0 ? ORANGE : BLUE;
+        const paper = 1 - Math.min(Math.abs(value), 1);
+        const start = 4 * (row * lies.width + column);
+        for (let n = 0; n < 3; n++) pixels.data[start + n] = full[n] + (255 - full[n]) * paper;
+      }
+    }
+  }
   const zoom = Math.max(4, Math.round(FINE / lies.width));
   canvas.width = lies.width * zoom;
   canvas.height = lies.height * zoom;
   canvas.style.setProperty("--pixels", lies.width);
   const pen = canvas.getContext("2d");
   pen.imageSmoothingEnabled = false;
-  pen.drawImage(small, 0, 0, canvas.width, canvas.height);
+  pen.putImageData(pixels, 0, 0);
+  pen.drawImage(canvas, 0, 0, lies.width, lies.height, 0, 0, canvas.width, canvas.height);
   pen.lineWidth = 3;
   pen.strokeStyle = "#d6006c";
   for (const mark of marks) {

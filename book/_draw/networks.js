@@ -65,10 +65,7 @@ export const NETWORKS = [
 export function forward(network, image) {
   const input = network.prepare(tensor([1, 28, 28], image));
   const states = [];
-  for (const stage of network.stages) {
-    const sums = apply(stage, states.at(-1)?.output ?? input);
-    states.push({ sums, output: activate(sums, stage.activation) });
-  }
+  for (const stage of network.stages) states.push(pass(stage, states.at(-1)?.output ?? input));
   const last = states.at(-1).output.data;
   const isDistance = network.stages.at(-1).kind === "distances";
   const scores = isDistance ? last.map((distance) => -distance) : last;
@@ -80,6 +77,12 @@ export function forward(network, image) {
 /** Return the digit that a forward pass finds most probable. */
 export function answerOf({ amongDigits }) {
   return amongDigits.indexOf(Math.max(...amongDigits));
+}
+
+/** Return what a stage makes of its input: `sums`, and `output` after the activation. */
+export function pass(stage, x) {
+  const sums = apply(stage, x);
+  return { sums, output: activate(sums, stage.activation) };
 }
 
 function apply(stage, x) {

@@ -53,7 +53,8 @@ export class Pad {
 
   place(event) {
     const box = this.canvas.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    const places = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return places.map((place) => Math.min(Math.max(place, 0), 1)); // no ink but on the pad
   }
 
   /** Show `strokes` in place of what was drawn. */

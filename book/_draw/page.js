@@ -9,12 +9,17 @@ import { answerOf, forward, NETWORKS } from "./networks.js";
 import { Pad } from "./pad.js";
 import { Panel } from "./panel.js";
 import { prepare, SIDE } from "./prepare.js";
-import { DIGITS, rasterize } from "./strokes.js";
+import { DIGITS, rasterize, resized } from "./strokes.js";
 import { load } from "./weights.js";
 
 const FOLDER = "_static/networks/";
 const TEST_IMAGES = "hw7-digits";
 const INKED = 140; // pixels of a side on which strokes become ink
+
+/** Return what the networks see of `strokes`, and how it came about; null for no strokes. */
+function inked(strokes) {
+  return prepare(rasterize(resized(strokes), INKED), INKED);
+}
 
 class Page {
   constructor() {
@@ -79,7 +84,7 @@ class Page {
       const show = () => this.pad.show(strokes.map((stroke) => stroke.map((point) => [...point])));
       const choice = button(canvas, show);
       choice.ariaLabel = `a drawn ${digit}`;
-      paint(canvas, tensor([1, SIDE, SIDE], prepare(rasterize(strokes, INKED), INKED).image));
+      paint(canvas, tensor([1, SIDE, SIDE], inked(strokes).image));
       this.examples.append(choice);
     });
   }
@@ -103,7 +108,7 @@ class Page {
   /** The pad has changed: prepare what is drawn. */
   draw() {
     if (!this.pad) return;
-    const prepared = prepare(rasterize(this.pad.strokes, INKED), INKED);
+    const prepared = inked(this.pad.strokes);
     this.frame = prepared && { ...prepared, map: 0, row: prepared.top, column: prepared.left };
     this.take(prepared?.image ?? null, "");
   }
@@ -185,8 +190,8 @@ class Page {
       const { width, height, centre } = this.frame;
       const place = centre.map((value) => value.toFixed(1)).join(", ");
       this.seenWords.textContent =
-        `What the networks see: your drawing, scaled to ${width} × ${height} pixels, ` +
-        `with its centre of mass at (${place}), as near to the middle as whole pixels allow.`;
+        `What the networks see: your drawing, its strokes as thick as those of MNIST, scaled to ` +
+        `${width} × ${height} pixels, with its centre of mass at (${place}).`;
     } else {
       this.seenWords.textContent = isInPlace
         ? this.words

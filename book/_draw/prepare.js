@@ -21,9 +21,10 @@ export function prepare(ink, side) {
   const height = Math.max(1, Math.round(box.height * scale));
   const small = resample(ink, side, box, width, height);
   const [x, y] = centreOfMass(small, width);
-  // Whole pixels, so that nothing is blurred again, and never over the edge.
-  const left = clamp(Math.round(SIDE / 2 - x), 0, SIDE - width);
-  const top = clamp(Math.round(SIDE / 2 - y), 0, SIDE - height);
+  // Whole pixels, so that nothing is blurred again, and never over the edge. In MNIST, the centre of
+  // mass is in the pixel to the right of and below the middle: its place is from 14 to below 15.
+  const left = clamp(Math.ceil(SIDE / 2 - x), 0, SIDE - width);
+  const top = clamp(Math.ceil(SIDE / 2 - y), 0, SIDE - height);
   const image = new Float32Array(SIDE * SIDE);
   small.forEach((value, i) => {
     image[(top + Math.floor(i / width)) * SIDE + left + (i % width)] = value;

@@ -5,6 +5,29 @@
 /** Radius of the pen, as a part of the pad's side. */
 export const PEN = 0.04;
 
+const SIZE = 0.6; // how large MNIST's writers wrote for a pen as wide as this one
+const MOST = 4; // nothing is enlarged by more, so that a dot stays one
+
+/**
+ * Return `strokes` in the size that makes the pen as wide as in MNIST, in the middle of the pad.
+ *
+ * A reader draws as large as he likes, with the same pen: scaled to MNIST's size, a small drawing
+ * would have strokes so thick that they close its loops.
+ */
+export function resized(strokes) {
+  let [left, top, right, bottom] = [1, 1, 0, 0];
+  for (const [x, y] of strokes.flat()) {
+    [left, right] = [Math.min(left, x), Math.max(right, x)];
+    [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
+  }
+  const scale = Math.min(SIZE / Math.max(right - left, bottom - top), MOST);
+  const place = ([x, y]) => [
+    0.5 + scale * (x - (left + right) / 2),
+    0.5 + scale * (y - (top + bottom) / 2),
+  ];
+  return strokes.map((stroke) => stroke.map(place));
+}
+
 /** Return the ink of `strokes` on `side` × `side` pixels, from 0 (paper) to 1, with soft edges. */
 export function rasterize(strokes, side, pen = PEN) {
   const ink = new Float32Array(side * side);
