@@ -11,7 +11,7 @@ const MOST = 4; // nothing is enlarged by more, so that a dot stays one
 /**
  * Return `strokes` in the size that makes the pen as wide as in MNIST, in the middle of the pad.
  *
- * A reader draws as large as he likes, with the same pen: scaled to MNIST's size, a small drawing
+ * Readers draw as large as they like, with the same pen: scaled to MNIST's size, a small drawing
  * would have strokes so thick that they close its loops.
  */
 export function resized(strokes) {
