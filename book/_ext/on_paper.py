@@ -1,0 +1,122 @@
+"""The book on paper: what LaTeX needs to be told, and on the site the link to the PDF.
+
+tools/paper.py makes the PDF. The link stands where a page has the comment `<!-- paper -->`, and
+only if the PDF is there and newer than every page and chapter.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+PDF = "cnn-homework.pdf"
+COMMENT = "<!-- note: the PDF -->"
+TAG = re.compile(r"\\tag\{[^}]*\}")
+LINE = 118  # letters of a table that fit beside each other
+BETWEEN = 3  # as wide as so many letters is the space between two columns
+CODE = 1.4  # a letter of code is wider
+PAGE = 11  # letters of "(page 123)", which follows a link within the book
+LONG = 12  # a table of more rows may go on on the next page
+
+
+class Tables(SphinxPostTransform):
+    """Give the columns of each table their side, and a width where they do not all fit."""
+
+    default_priority = 500
+    formats = ("latex",)
+
+    def run(self, **_: object) -> None:
+        """Do so for all tables of the book."""
+        for table in list(self.document.findall(nodes.table)):
+            for head in list(table.findall(nodes.thead)):
+                if not head.astext().strip():
+                    head.parent.remove(head)
+            rows = [list(row.children) for row in table.findall(nodes.row)]
+            if len(rows) > LONG and "longtable" not in table["classes"]:
+                table["classes"].append("longtable")
+            spec = addnodes.tabular_col_spec(spec=columns(rows))
+            table.parent.insert(table.parent.index(table), spec)
+
+
+class Numbers(SphinxPostTransform):
+    """Number the formulas that carry a number: LaTeX wants it outside of what Sphinx puts around."""
+
+    default_priority = 500
+    formats = ("latex",)
+
+    def run(self, **_: object) -> None:
+        """Write each such formula so that LaTeX takes it."""
+        for block in list(self.document.findall(nodes.math_block)):
+            if tag := TAG.search(block.astext()):
+                formula = TAG.sub("", block.astext()).strip()
+                inner = f"\\begin{{split}}\n{formula}\n\\end{{split}}{tag[0]}"
+                whole = f"\\begin{{equation*}}\n{inner}\n\\end{{equation*}}"
+                block.replace_self(nodes.math_block(whole, whole, nowrap=True))
+
+
+def columns(rows: list[list[nodes.entry]]) -> str:
+    """Return the columns of a table for LaTeX, from its rows of cells."""
+    widths = [max(map(letters, column)) for column in zip(*rows, strict=True)]
+    sides = ["right" if "text-right" in cell["classes"] else "left" for cell in rows[-1]]
+    space = LINE - BETWEEN * len(widths)
+    if sum(widths) <= space:
+        return "{" + "".join(side[0] for side in sides) + "}"
+    # The widest columns give way, all to the same width.
+    most = max(n for n in range(1, LINE) if sum(min(width, n) for width in widths) <= space)
+    specs = []
+    for width, side in zip(widths, sides, strict=True):
+        ragged = "raggedleft" if side == "right" else "raggedright"
+        share = min(width, most) / LINE
+        specs.append(rf">{{\{ragged}\arraybackslash}}p{{{share:.3f}\linewidth}}")
+    return "{" + "".join(specs) + "}"
+
+
+def letters(cell: nodes.entry) -> float:
+    """Return about how many letters wide the text of a cell is."""
+    code = sum(len(node.astext()) for node in cell.findall(nodes.literal))
+    links = [link for link in cell.findall(nodes.reference) if link.get("internal")]
+    return len(cell.astext()) + (CODE - 1) * code + PAGE * len(links)
+
+
+class Link(SphinxTransform):
+    """Offer the PDF where the comment stands."""
+
+    default_priority = 500
+
+    def apply(self) -> None:
+        """Replace each such comment."""
+        for comment in list(self.document.findall(nodes.raw)):
+            if comment.astext().strip() == COMMENT and (pdf := current(Path(self.app.srcdir))):
+                size = f"{pdf.stat().st_size / 1e6:.0f} MB"
+                link = nodes.reference("", "a PDF of the whole book", refuri=PDF)
+                says = [nodes.strong("", "On paper."), nodes.Text(" There is "), link]
+                says.append(nodes.Text(f" ({size}), in which the answers stand at the ends."))
+                comment.replace_self(nodes.paragraph("", "", *says))
+
+
+def current(book: Path) -> Path | None:
+    """Return the PDF of the book in a folder, if there is one that is newer than the book."""
+    pdf = book / "_build" / PDF
+    files = [*book.glob("*.md"), *book.glob("notebooks/*.ipynb")]
+    newest = max((file.stat().st_mtime for file in files), default=0)
+    return pdf if pdf.exists() and pdf.stat().st_mtime > newest else None
+
+
+def write(app: Sphinx, error: Exception | None) -> None:
+    """Put the PDF into the site."""
+    if not error and app.builder.name == "html" and (pdf := current(Path(app.srcdir))):
+        shutil.copy(pdf, app.outdir)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension with Sphinx."""
+    app.add_transform(Link)
+    app.add_post_transform(Numbers)
+    app.add_post_transform(Tables)
+    app.connect("build-finished", write)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
