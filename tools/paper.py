@@ -37,7 +37,7 @@ from sharing import site_address  # noqa: E402
 PDF = "cnn-homework.pdf"
 PROGRAMS = ("xelatex", "latexmk")
 PACKAGES = (
-    "texlive-xetex texlive-latex-extra texlive-fonts-recommended latexmk "
+    "texlive-xetex texlive-latex-extra latexmk "
     "fonts-freefont-otf fonts-texgyre-math fonts-dejavu-core"
 )
 FOLD = re.compile(
@@ -50,7 +50,7 @@ PAPER = re.compile(r"<!-- note: on paper: (.*?)\s*-->", re.DOTALL)
 TO_DRAW = re.compile(r" · \[[^\]]*\]\(draw\.md\)")
 CAPTION = re.compile(r"\*\*Figure \d+\.\*\*")
 TOGETHER = "```{raw} latex\n\\nopagebreak\n```\n\n"  # what stands above and below
-ROOM = "```{raw} latex\n\\needspace{5\\baselineskip}\n```\n\n"  # else begin a new page
+ROOM = "```{raw} latex\n\\room{5\\baselineskip}\n```\n\n"  # else begin a new page
 SHOWN = 6  # lines of what scrolls on the screen
 ERROR = re.compile(r"WARNING|ERROR|[Ee]xception")
 WIDEST = 12  # points by which a line may stick out: less than a letter of a heading
@@ -75,10 +75,12 @@ PREAMBLE = r"""
 \newenvironment{sphinxclasscell_output}{\sphinxsetup{VerbatimColor={HTML}{FFFFFF}}}{}
 \fvset{fontsize=\fontsize{7.4}{9.4}\selectfont}
 \let\attablestart\sphinxattablestart
-\def\sphinxattablestart{\attablestart\footnotesize}
+\def\sphinxattablestart{\attablestart\footnotesize\tabcolsep=4pt}
 \let\atlongtablestart\sphinxatlongtablestart
-\def\sphinxatlongtablestart{\atlongtablestart\footnotesize}
+\def\sphinxatlongtablestart{\atlongtablestart\footnotesize\tabcolsep=4pt}
 \emergencystretch=3em
+\makeatletter\@secpenalty=-20\makeatother % a page is rather full than ends above a heading
+\newcommand{\room}[1]{\par\penalty0\ifdim\dimexpr\pagegoal-\pagetotal<#1\break\fi}
 """
 FONTS = r"""
 \setmainfont{FreeSerif}
@@ -150,7 +152,7 @@ def _escaped(text: str) -> str:
 
 
 def for_paper(text: str) -> str:
-    """Return Markdown without what it says on the screen alone, with what it says on paper alone."""
+    """Return Markdown without what is for the screen alone, with what is for paper alone."""
     return PAPER.sub(r"\1", SCREEN.sub("", text))
 
 

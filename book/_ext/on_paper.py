@@ -4,6 +4,7 @@ tools/paper.py makes the PDF. The link stands where a page has the comment `<!--
 only if the PDF is there and newer than every page and chapter.
 """
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -17,15 +18,17 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 PDF = "cnn-homework.pdf"
 COMMENT = "<!-- note: the PDF -->"
 TAG = re.compile(r"\\tag\{[^}]*\}")
-LINE = 118  # letters of a table that fit beside each other
-BETWEEN = 3  # as wide as so many letters is the space between two columns
+LINE = 120  # letters of a table that fit beside each other
+BETWEEN = 3.3  # as wide as so many letters is the space between two columns
 CODE = 1.4  # a letter of code is wider
 PAGE = 11  # letters of "(page 123)", which follows a link within the book
-LONG = 12  # a table of more rows may go on on the next page
+LONG = 20  # a table of more rows may go on on the next page
+START = 6  # lines of it that stand below its caption at least
+AROUND = 4  # lines of caption and space
 
 
 class Tables(SphinxPostTransform):
-    """Give the columns of each table their side, and a width where they do not all fit."""
+    """Give the columns of each table their side and, where they do not all fit, their width."""
 
     default_priority = 500
     formats = ("latex",)
@@ -36,15 +39,23 @@ class Tables(SphinxPostTransform):
             for head in list(table.findall(nodes.thead)):
                 if not head.astext().strip():
                     head.parent.remove(head)
+            for cell in table.findall(nodes.entry):
+                if not cell.astext().strip():
+                    cell.clear()  # an empty paragraph would make its row higher
             rows = [list(row.children) for row in table.findall(nodes.row)]
-            if len(rows) > LONG and "longtable" not in table["classes"]:
+            spec, lines = columns(rows)
+            place = table.parent.index(table)
+            table.parent.insert(place, addnodes.tabular_col_spec(spec=spec))
+            if len(rows) > LONG:
                 table["classes"].append("longtable")
-            spec = addnodes.tabular_col_spec(spec=columns(rows))
-            table.parent.insert(table.parent.index(table), spec)
+                lines = START
+            # Else a caption may stay behind at the foot of a page.
+            room = rf"\room{{{lines + AROUND}\baselineskip}}"
+            table.parent.insert(place, nodes.raw("", room, format="latex"))
 
 
 class Numbers(SphinxPostTransform):
-    """Number the formulas that carry a number: LaTeX wants it outside of what Sphinx puts around."""
+    """Number the formulas that carry a number, outside of what Sphinx puts around them."""
 
     default_priority = 500
     formats = ("latex",)
@@ -59,21 +70,34 @@ class Numbers(SphinxPostTransform):
                 block.replace_self(nodes.math_block(whole, whole, nowrap=True))
 
 
-def columns(rows: list[list[nodes.entry]]) -> str:
-    """Return the columns of a table for LaTeX, from its rows of cells."""
-    widths = [max(map(letters, column)) for column in zip(*rows, strict=True)]
+def columns(rows: list[list[nodes.entry]]) -> tuple[str, int]:
+    """Return the columns of a table for LaTeX, from its rows of cells, and how many lines it has.
+
+    Where the columns do not fit beside each other, words of the head are broken into lines first,
+    then the cells of the widest columns.
+    """
+    columns = list(zip(*rows, strict=True))
     sides = ["right" if "text-right" in cell["classes"] else "left" for cell in rows[-1]]
-    space = LINE - BETWEEN * len(widths)
-    if sum(widths) <= space:
-        return "{" + "".join(side[0] for side in sides) + "}"
-    # The widest columns give way, all to the same width.
-    most = max(n for n in range(1, LINE) if sum(min(width, n) for width in widths) <= space)
+    space = LINE - BETWEEN * len(columns)
+    whole = [max(map(letters, column)) for column in columns]
+    if sum(whole) <= space:
+        return "{" + "".join(side[0] for side in sides) + "}", len(rows)
+    words = [max(map(longest_word, column)) for column in columns]
+    bodies = [max(map(letters, column[1:])) for column in columns]
+    wanted = [max(pair) for pair in zip(bodies, words, strict=True)]
+    most = LINE
+    while most and sum(map(max, words, (min(w, most) for w in wanted))) > space:
+        most -= 1
+    widths = [max(word, min(want, most)) for word, want in zip(words, wanted, strict=True)]
     specs = []
     for width, side in zip(widths, sides, strict=True):
         ragged = "raggedleft" if side == "right" else "raggedright"
-        share = min(width, most) / LINE
-        specs.append(rf">{{\{ragged}\arraybackslash}}p{{{share:.3f}\linewidth}}")
-    return "{" + "".join(specs) + "}"
+        specs.append(rf">{{\{ragged}\arraybackslash}}p{{{(width + 1) / LINE:.3f}\linewidth}}")
+    lines = sum(
+        max(math.ceil(letters(cell) / width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "{" + "".join(specs) + "}", lines
 
 
 def letters(cell: nodes.entry) -> float:
@@ -81,6 +105,12 @@ def letters(cell: nodes.entry) -> float:
     code = sum(len(node.astext()) for node in cell.findall(nodes.literal))
     links = [link for link in cell.findall(nodes.reference) if link.get("internal")]
     return len(cell.astext()) + (CODE - 1) * code + PAGE * len(links)
+
+
+def longest_word(cell: nodes.entry) -> float:
+    """Return about how many letters wide the longest word of a cell is, which is not broken."""
+    words = (len(word) for word in cell.astext().replace("-", " ").split())
+    return max(words, default=0) * (CODE if any(cell.findall(nodes.literal)) else 1)
 
 
 class Link(SphinxTransform):

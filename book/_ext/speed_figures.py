@@ -48,7 +48,9 @@ class SpeedFigures(SphinxTransform):
         except (OSError, LookupError, ValueError) as error:
             LOGGER.warning("no figure of %s: %s", file, error, location=comment)
             return
-        kind, date = ("svg", "Date") if self.app.builder.format == "html" else ("pdf", "CreationDate")
+        kind, date = (
+            ("svg", "Date") if self.app.builder.format == "html" else ("pdf", "CreationDate")
+        )
         goal = Path(self.env.doctreedir) / "speed" / f"{file.replace('/', '-')}.{kind}"
         goal.parent.mkdir(parents=True, exist_ok=True)
         style = {"svg.hashsalt": name}  # the same file for the same results
