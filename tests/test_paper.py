@@ -211,13 +211,13 @@ def test_the_packages_are_the_same_wherever_they_are_named():
 
 def test_the_title_page_says_where_the_site_is_once_that_is_known(project):
     settings = {"title": "A & B", "author": "somebody"}
-    page = paper.title_page(project, settings)
+    page = paper.title_page(project, settings).replace(r"\sphinxhyphen{}", "-")
     assert r"A \& B" in page and "By somebody" in page and "MIT licence" in page
     assert re.search(r"of \d{4}-\d\d-\d\d to \d{4}", page)
     project.config.write_text(
         "repository: {url: 'https://github.com/who/cnn', branch: main}\n", encoding="utf-8"
     )
-    assert "https://who.github.io/cnn/" in paper.title_page(project, settings)
+    assert r"\url{https://who.github.io/cnn/}" in paper.title_page(project, settings)
 
 
 # --- the link on the site
@@ -316,7 +316,7 @@ def test_every_chapter_of_the_pdf_has_its_figures_and_answers(pdf, texts):
 @pytest.mark.long
 def test_nothing_of_markdown_html_or_the_screen_is_left_in_the_pdf(texts):
     text = "\n".join(texts)
-    for left in ("| --- |", "<details", "<!--", '{"parameters"', "Open in Colab](", "Loading"):
+    for left in ("| --- |", "<details", "<!--", '{"parameters"', "Open in Colab]("):
         assert left not in text, left
 
 

@@ -37,7 +37,7 @@ from sharing import site_address  # noqa: E402
 PDF = "cnn-homework.pdf"
 PROGRAMS = ("xelatex", "latexmk")
 PACKAGES = (
-    "texlive-xetex texlive-latex-extra latexmk "
+    "texlive-xetex texlive-latex-extra texlive-fonts-recommended latexmk "
     "fonts-freefont-otf fonts-texgyre-math fonts-dejavu-core"
 )
 FOLD = re.compile(
@@ -98,6 +98,10 @@ TITLE_PAGE = r"""
 LINES
 \end{titlepage}
 """
+LICENCE = (
+    "Answers and code are under the MIT licence. The homeworks belong to their courses and "
+    "authors, who are named under References; they are restated here in other words."
+)
 
 
 class NoPaper(RuntimeError):
@@ -267,17 +271,15 @@ def title_page(project: Project, settings: dict) -> str:
     results = (read_results(project.results(entry.name)) for entry in project.published())
     dates = sorted({result["provenance"]["date"] for result in results})
     init_escape()
-    lines = [f"By {settings['author']}"]
+    lines = [escape(f"By {settings['author']}")]
     if dates:
-        lines.append(f"Its numbers are those of the published runs of {dates[0]} to {dates[-1]}.")
+        runs = f"Its numbers are those of the published runs of {dates[0]} to {dates[-1]}."
+        lines.append(escape(runs))
     repository = project.address()[0]
     if site := site_address(repository):
-        lines.append(f"On the screen: {site}; the notebooks: {repository}")
-    lines.append(
-        "Answers and code are under the MIT licence. The homeworks belong to their courses and "
-        "authors, who are named under References; they are restated here in other words."
-    )
-    text = "\n".join(f"{escape(line)}\\par\\vspace{{1em}}" for line in lines)
+        lines.append(rf"On the screen: \url{{{site}}}; the notebooks: \url{{{repository}}}")
+    lines.append(LICENCE)
+    text = "\n".join(rf"{line}\par\vspace{{1em}}" for line in lines)
     return TITLE_PAGE.replace("TITLE", escape(settings["title"])).replace("LINES", text)
 
 
