@@ -21,6 +21,7 @@ TAG = re.compile(r"\\tag\{[^}]*\}")
 LINE = 120  # letters of a table that fit beside each other
 BETWEEN = 3.3  # as wide as so many letters is the space between two columns
 CODE = 1.4  # a letter of code is wider
+WORD = 1.1  # a word may be in bold
 PAGE = 11  # letters of "(page 123)", which follows a link within the book
 LONG = 20  # a table of more rows may go on on the next page
 START = 6  # lines of it that stand below its caption at least
@@ -83,12 +84,10 @@ def columns(rows: list[list[nodes.entry]]) -> tuple[str, int]:
     if sum(whole) <= space:
         return "{" + "".join(side[0] for side in sides) + "}", len(rows)
     words = [max(map(longest_word, column)) for column in columns]
-    bodies = [max(map(letters, column[1:])) for column in columns]
-    wanted = [max(pair) for pair in zip(bodies, words, strict=True)]
-    most = LINE
-    while most and sum(map(max, words, (min(w, most) for w in wanted))) > space:
-        most -= 1
-    widths = [max(word, min(want, most)) for word, want in zip(words, wanted, strict=True)]
+    bodies = [max(map(letters, column[1:]), default=0) for column in columns]
+    narrow = [max(pair) for pair in zip(bodies, words, strict=True)]
+    pair = (narrow, whole) if sum(narrow) <= space else (words, narrow)
+    widths = widths_within(space, *pair)
     specs = []
     for width, side in zip(widths, sides, strict=True):
         ragged = "raggedleft" if side == "right" else "raggedright"
@@ -100,6 +99,16 @@ def columns(rows: list[list[nodes.entry]]) -> tuple[str, int]:
     return "{" + "".join(specs) + "}", lines
 
 
+def widths_within(space: float, least: list[float], most: list[float]) -> list[float]:
+    """Return widths between the least and the most, the widest ones cut so that all fit."""
+    cut = LINE
+    while True:
+        widths = [max(low, min(high, cut)) for low, high in zip(least, most, strict=True)]
+        if sum(widths) <= space or cut == 0:
+            return widths
+        cut -= 1
+
+
 def letters(cell: nodes.entry) -> float:
     """Return about how many letters wide the text of a cell is."""
     code = sum(len(node.astext()) for node in cell.findall(nodes.literal))
@@ -109,8 +118,8 @@ def letters(cell: nodes.entry) -> float:
 
 def longest_word(cell: nodes.entry) -> float:
     """Return about how many letters wide the longest word of a cell is, which is not broken."""
-    words = (len(word) for word in cell.astext().replace("-", " ").split())
-    return max(words, default=0) * (CODE if any(cell.findall(nodes.literal)) else 1)
+    words = [len(w) + sum(map(w.count, "mMwW")) / 2 for w in cell.astext().split()]
+    return WORD * max(words, default=0) * (CODE if any(cell.findall(nodes.literal)) else 1)
 
 
 class Link(SphinxTransform):
