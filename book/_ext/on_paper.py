@@ -134,7 +134,9 @@ class Link(SphinxTransform):
                 size = f"{pdf.stat().st_size / 1e6:.0f} MB"
                 link = nodes.reference("", "a PDF of the whole book", refuri=PDF)
                 says = [nodes.strong("", "On paper."), nodes.Text(" There is "), link]
-                says.append(nodes.Text(f" ({size}), in which answers stand at the end of each chapter."))
+                says.append(
+                    nodes.Text(f" ({size}), in which answers stand at the end of each chapter.")
+                )
                 comment.replace_self(nodes.paragraph("", "", *says))
 
 
