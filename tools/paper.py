@@ -80,7 +80,8 @@ PREAMBLE = r"""
 \def\sphinxatlongtablestart{\atlongtablestart\footnotesize\tabcolsep=4pt}
 \emergencystretch=3em
 \makeatletter\@secpenalty=-20\makeatother % a page is rather full than ends above a heading
-\newcommand{\room}[1]{\par\penalty0\ifdim\dimexpr\pagegoal-\pagetotal<#1\break\fi}
+\newcommand{\room}[1]{\par\penalty0
+  \ifdim\pagetotal<\pagegoal\ifdim\dimexpr\pagegoal-\pagetotal<#1\break\fi\fi}
 """
 FONTS = r"""
 \setmainfont{FreeSerif}
