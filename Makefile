@@ -23,7 +23,7 @@ READY := $(VENV)/.made-from-constraints
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book site test mutation run bench oldest newest environment active
+.PHONY: help book site pdf test mutation run bench oldest newest environment active
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is"
@@ -34,6 +34,9 @@ book: $(READY) ## publish what is stale, build the site; PROFILE=quick: all smal
 
 site: $(READY) ## build the site from what is published, and run nothing
 	$(RUN) tools/publish.py build
+
+pdf: $(READY) ## set the whole book as a PDF, with LaTeX; the next `make site` offers it
+	$(RUN) tools/paper.py
 
 test: $(READY) ## run every test
 	$(RUN) $(PYTEST)

@@ -159,7 +159,7 @@ def make_project(root: Path) -> Project:
     for page in (root / "README.md", *(root / "book").glob("*.md")):
         # The sample project has none of the results that the real pages' numbers follow.
         text = page.read_text(encoding="utf-8")
-        text = re.sub(r"\S*<!-- (?!block|end of block).*?-->", "…", text, flags=re.DOTALL)
+        text = re.sub(r"\S*<!-- (?!block|note|end of block).*?-->", "…", text, flags=re.DOTALL)
         page.write_text(text, encoding="utf-8")
     nbformat.write(sample_notebook(), root / "notebooks" / "sample.ipynb")
     (root / "tools" / "notebooks.toml").write_text(CATALOGUE, encoding="utf-8")

@@ -31,9 +31,9 @@ def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def requirements(but: str = "") -> list[Requirement]:
-    """Return the dependencies of pyproject.toml, those of its extras included, `but` one."""
-    extras = [group for name, group in project()["optional-dependencies"].items() if name != but]
+def requirements(*but: str) -> list[Requirement]:
+    """Return the dependencies of pyproject.toml, those of its extras included, `but` some."""
+    extras = [rows for name, rows in project()["optional-dependencies"].items() if name not in but]
     lines = [line for group in (project()["dependencies"], *extras) for line in group]
     return [Requirement(line) for line in lines]
 
@@ -65,7 +65,7 @@ everywhere = pytest.mark.parametrize(
 def test_conda_gets_the_same_dependencies():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     conda = {r.name: r.specifier for r in map(Requirement, environment["dependencies"])}
-    pip = {CONDA_NAMES.get(r.name, r.name): r.specifier for r in requirements(but="browser")}
+    pip = {CONDA_NAMES.get(r.name, r.name): r.specifier for r in requirements("browser", "paper")}
     python = Requirement(f"python{project()['requires-python']}").specifier
     assert conda == pip | {"python": python, "pip": Requirement("pip").specifier}
 

@@ -48,13 +48,16 @@ class SpeedFigures(SphinxTransform):
         except (OSError, LookupError, ValueError) as error:
             LOGGER.warning("no figure of %s: %s", file, error, location=comment)
             return
-        goal = Path(self.env.doctreedir) / "speed" / f"{file.replace('/', '-')}.svg"
+        kind, date = (
+            ("svg", "Date") if self.app.builder.format == "html" else ("pdf", "CreationDate")
+        )
+        goal = Path(self.env.doctreedir) / "speed" / f"{file.replace('/', '-')}.{kind}"
         goal.parent.mkdir(parents=True, exist_ok=True)
         style = {"svg.hashsalt": name}  # the same file for the same results
         with mpl.rc_context(style):
             figures.use_style()
             draw = growth if "sizes" in job else comparison
-            draw(job, results).savefig(goal, metadata={"Date": None})
+            draw(job, results).savefig(goal, metadata={date: None})
         self.env.note_dependency(str(root / file))
         page = Path(self.env.doc2path(self.env.docname)).parent
         says = f"{job['title']}: the times of the table above, on a logarithmic scale"
