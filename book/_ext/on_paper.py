@@ -1,7 +1,7 @@
 """The book on paper: what LaTeX needs to be told, and on the site the link to the PDF.
 
-tools/paper.py makes the PDF. The link stands where a page has the comment `<!-- paper -->`, and
-only if the PDF is there and newer than every page and chapter.
+tools/paper.py makes the PDF. The link stands where a page has the comment `COMMENT`, and only if
+the PDF is there and newer than every page and chapter.
 """
 
 import math
