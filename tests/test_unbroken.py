@@ -44,3 +44,8 @@ def test_a_number_is_not_torn_apart(page, text):
 
 def test_code_stays_as_it_is(page):
     assert "7 000 %" in page
+
+
+def test_the_book_uses_it(book_site):
+    page = (book_site / "data.html").read_text(encoding="utf-8")
+    assert "60\N{NO-BREAK SPACE}000" in page and "60 000" not in page

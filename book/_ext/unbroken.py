@@ -1,4 +1,8 @@
-"""Numbers that the end of a line must not tear apart: 60 000, 99.27 ± 0.08 %."""
+"""Numbers that the end of a line must not tear apart: 60 000, 99.27 ± 0.08 %.
+
+A number that tools/prose.py writes has such spaces inside already. This is for the numbers that are
+typed, and for what stands beside a number of either kind.
+"""
 
 import re
 
